@@ -1,0 +1,74 @@
+# Everything a person does with this repository. `make run` and `make test` set up what they need.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := training/demo/online-retail/online-retail.toml
+BUNDLES := build/bundles
+PROTO := protos/retrieval/v1/retrieval.proto
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: run demo serve test smoke lint format proto check-proto clean
+
+## run: train on the demo data, publish, serve until interrupted
+run: demo serve
+
+## demo: train on the demo data and publish, unless that is done
+demo: $(BUNDLES)/online-retail/CURRENT
+
+## serve: serve the published demo bundle
+serve: $(VENV)/.run
+	@printf '%s\n' '' 'Query it from a second terminal:' '' \
+	  '    $(BIN)/shortlist query --country FR --user 12681' \
+	  '    $(BIN)/shortlist query --country FR --items 22554,22556,23206' ''
+	exec $(BIN)/shortlist serve --config deploy/demo.toml
+
+## test: the whole suite
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+## smoke: train, publish, serve, compare answers with numpy, stop; unattended
+smoke: $(VENV)/.dev demo
+	$(BIN)/python -m tests.smoke --config deploy/demo.toml
+
+## lint: ruff, mypy --strict, import direction, generated code
+lint: $(VENV)/.dev check-proto
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+## format: rewrite the code in the project's format
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+## proto: regenerate the protobuf code
+proto: $(VENV)/.dev
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. $(PROTO)
+
+## check-proto: the committed protobuf code is what the proto generates
+check-proto: $(VENV)/.dev
+	@out=$$(mktemp -d) && \
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=$$out --pyi_out=$$out --grpc_python_out=$$out $(PROTO) && \
+	for file in $$(cd $$out && find . -name '*_pb2*'); do \
+	  diff -u $$file $$out/$$file || { echo "$$file is not what $(PROTO) generates: run 'make proto'"; exit 1; }; \
+	done && rm -r $$out
+
+clean:
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/.run: pyproject.toml training/pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "Python 3.11 is needed; found $$($(PYTHON) --version). Set PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet -c constraints.txt -e . -e training
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]' -e training
+	touch $@
+
+$(BUNDLES)/online-retail/CURRENT: $(DEMO) | $(VENV)/.run
+	$(BIN)/shortlist-train run $(DEMO)

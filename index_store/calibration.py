@@ -1,0 +1,120 @@
+"""Chooses how a country is searched: recall and time of every space and ef on held-out users' vectors."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index_store.content import IndexPolicy
+from index_store.errors import RecallUnderTarget
+from index_store.hnsw import HnswIndex
+from index_store.index import Index, exact_top_k
+from index_store.manifest import CurvePoint, LedEntry
+from index_store.spaces import Space
+
+# scores this close (relative to the larger of 1 and their size) are ties: float32 sums differ by order
+TIE_TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """The manifest's facts of a country, and the graph they speak of (None: exact search)."""
+
+    entry: LedEntry
+    index: HnswIndex | None
+
+
+def recall(index: Index, vectors: NDArray[np.float32], queries: NDArray[np.float32], k: int) -> float:
+    """Mean share of the exact top k (ties with the k-th counted as in it) that `index` finds, one query at a time."""
+    exact = exact_top_k(vectors, queries, k)
+    worst = exact.scores[:, -1]
+    bars = worst - TIE_TOLERANCE * np.maximum(1.0, np.abs(worst))
+    hits = [
+        int((index.search(query[None], k).scores[0] >= bar).sum()) for query, bar in zip(queries, bars, strict=True)
+    ]
+    return sum(hits) / exact.rows.size
+
+
+def calibrate(
+    country: str,
+    vectors: NDArray[np.float32],
+    queries: NDArray[np.float32],
+    own_queries: int,
+    policy: IndexPolicy,
+) -> Calibrated:
+    """Choose engine, space and ef for `vectors` (N, D) with held-out users' vectors `queries` (Q, D).
+
+    Among the settings that reach the target the smallest ef wins, earlier spaces of the policy first: a rule without a
+    clock in it, so that a rerun chooses the same. The graph of the losing space is dropped.
+
+    Raises `RecallUnderTarget` with the best point of every space when none reaches it.
+    """
+    count, dim = vectors.shape
+    k = min(policy.recall_k, count)
+    facts = {"dim": dim, "recall_k": k, "recall_target": policy.recall_target, "own_queries": own_queries}
+    if count < policy.exact_below:
+        entry = LedEntry(engine="exact", recall=1.0, queries=len(queries), curve=(), **facts)
+        return Calibrated(entry, None)
+    graphs = {
+        space: HnswIndex.build(vectors, space, m=policy.m, ef_construction=policy.ef_construction, seed=policy.seed)
+        for space in policy.spaces
+    }
+    curve = tuple(point for space, graph in graphs.items() for point in _sweep(graph, space, vectors, queries, policy))
+    chosen = choose(country, curve, policy)
+    graphs[chosen.space].set_ef(chosen.ef)
+    entry = LedEntry(
+        engine="hnsw",
+        recall=chosen.recall,
+        queries=len(queries),
+        curve=curve,
+        space=chosen.space,
+        ef=chosen.ef,
+        m=policy.m,
+        ef_construction=policy.ef_construction,
+        **facts,
+    )
+    return Calibrated(entry, graphs[chosen.space])
+
+
+def choose(country: str, curve: Sequence[CurvePoint], policy: IndexPolicy) -> CurvePoint:
+    """The point with the smallest ef at or above the target; the order of `policy.spaces` breaks ties."""
+    enough = [point for point in curve if point.recall >= policy.recall_target]
+    if enough:
+        return min(enough, key=lambda point: (point.ef, policy.spaces.index(point.space)))
+    best = [max((p for p in curve if p.space == space), key=lambda p: p.recall) for space in policy.spaces]
+    reached = ", ".join(f"{point.space} {point.recall:.3f} at ef {point.ef}" for point in best)
+    message = (
+        f"country {country}: expected recall@{policy.recall_k} of at least {policy.recall_target}, reached {reached}; "
+        "raise m, ef_construction or the ef grid, raise exact_below over the catalogue's size, or lower the target"
+    )
+    raise RecallUnderTarget(message)
+
+
+def _sweep(
+    graph: HnswIndex,
+    space: Space,
+    vectors: NDArray[np.float32],
+    queries: NDArray[np.float32],
+    policy: IndexPolicy,
+) -> list[CurvePoint]:
+    """Measure rising ef until recall has been past the target once more; later points would only cost time."""
+    k = min(policy.recall_k, len(vectors))
+    points: list[CurvePoint] = []
+    for ef in policy.ef_grid:
+        graph.set_ef(ef)
+        found = recall(graph, vectors, queries, k)
+        points.append(CurvePoint(space=space, ef=ef, recall=found, search_us=_median_search_us(graph, queries, k)))
+        if len(points) > 1 and points[-2].recall >= policy.recall_target:
+            break
+    return points
+
+
+def _median_search_us(index: Index, queries: NDArray[np.float32], k: int) -> float:
+    times = []
+    for query in queries:
+        start = time.perf_counter_ns()
+        index.search(query[None], k)
+        times.append(time.perf_counter_ns() - start)
+    return round(float(np.median(times)) / 1000, 1)

@@ -1,0 +1,107 @@
+"""One country's catalogue: the map between item ids, string keys and rows, and what a person may read of an item."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index_store.arrays import StringTable, load_array
+from index_store.errors import CatalogInvalid
+from index_store.layout import catalog_array, string_table
+from index_store.manifest import CountryEntry
+
+
+@dataclass(frozen=True, slots=True)
+class ItemDetails:
+    """Display strings of one item, "" where the catalogue has none."""
+
+    item_key: str
+    title: str
+    merchant: str
+    category: str
+
+
+class Catalog:
+    """Rows 0..N-1 of one country.
+
+    item_ids: (N,) uint64. popularity: (N,) int64, training interactions. Lookups are exact and vectorised.
+    """
+
+    def __init__(
+        self, item_ids: NDArray[np.uint64], popularity: NDArray[np.int64], columns: Mapping[str, StringTable]
+    ) -> None:
+        self.item_ids = item_ids
+        self.popularity = popularity
+        self._columns = dict(columns)
+        self._id_order: NDArray[np.int64] = np.argsort(item_ids, kind="stable")
+        self._sorted_ids: NDArray[np.uint64] = np.ascontiguousarray(item_ids[self._id_order])
+        keys = self._columns.get("keys")
+        self._row_of_key = {keys[row]: row for row in range(len(keys))} if keys else {}
+
+    @classmethod
+    def load(cls, directory: Path, country: str, entry: CountryEntry) -> "Catalog":
+        """Map a country's catalogue and check M12 to M14."""
+        item_ids = load_array(directory / catalog_array(country, "item_ids"), np.uint64, (entry.items,))
+        popularity = load_array(directory / catalog_array(country, "popularity"), np.int64, (entry.items,))
+        columns: dict[str, StringTable] = {}
+        for column in entry.columns:
+            utf8, offsets = string_table(country, column)
+            columns[column] = StringTable.load(directory / utf8, directory / offsets, entry.items)
+        catalog = cls(item_ids, popularity, columns)
+        catalog.check(country)
+        return catalog
+
+    def check(self, country: str) -> None:
+        """Raise `CatalogInvalid` on duplicate ids or keys, an empty key, or a negative popularity (M13)."""
+        repeated = self._sorted_ids[1:][self._sorted_ids[1:] == self._sorted_ids[:-1]]
+        if len(repeated):
+            message = f"country {country}: item id {repeated[0]} occurs more than once"
+            raise CatalogInvalid(message)
+        keys = self._columns.get("keys")
+        if keys and len(self._row_of_key) != len(keys):
+            message = f"country {country}: {len(keys) - len(self._row_of_key)} string keys occur more than once"
+            raise CatalogInvalid(message)
+        if "" in self._row_of_key:
+            message = f"country {country}: row {self._row_of_key['']} has an empty key"
+            raise CatalogInvalid(message)
+        if (self.popularity < 0).any():
+            message = f"country {country}: popularity {self.popularity.min()} is negative"
+            raise CatalogInvalid(message)
+
+    @property
+    def size(self) -> int:
+        """N."""
+        return len(self.item_ids)
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether items have string keys of their own."""
+        return "keys" in self._columns
+
+    def rows_of_ids(self, item_ids: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Rows (M,) of M item ids, -1 for an id that is not in the catalogue."""
+        place = np.searchsorted(self._sorted_ids, item_ids)
+        place[place == self.size] = 0
+        rows = self._id_order[place]
+        rows[self._sorted_ids[place] != item_ids] = -1
+        return rows
+
+    def rows_of_keys(self, keys: Sequence[str]) -> NDArray[np.int64]:
+        """Rows (M,) of M string keys, -1 for a key that is not in the catalogue."""
+        rows = [self._row_of_key.get(key, -1) for key in keys]
+        return np.array(rows, dtype=np.int64)
+
+    def details(self, row: int) -> ItemDetails:
+        """What a person may read of the item in `row`."""
+        return ItemDetails(
+            item_key=self._text("keys", row),
+            title=self._text("titles", row),
+            merchant=self._text("merchants", row),
+            category=self._text("categories", row),
+        )
+
+    def _text(self, column: str, row: int) -> str:
+        table = self._columns.get(column)
+        return table[row] if table else ""

@@ -1,0 +1,96 @@
+"""hnswlib behind the `Index` protocol: build, save, load with every check, search with exact scores."""
+
+from pathlib import Path
+
+import hnswlib
+import numpy as np
+from numpy.typing import NDArray
+
+from index_store.errors import IndexMismatch
+from index_store.hnsw_file import check_graph_file
+from index_store.index import Neighbours, exact_top_k
+from index_store.manifest import LedEntry
+from index_store.spaces import HNSWLIB_SPACE, Space, stored_dim, stored_items, stored_queries
+
+_CHECKED_ROWS = 1000
+
+
+class HnswIndex:
+    """A graph over `vectors` (N, D), searched on the calling thread.
+
+    `ef` belongs to the graph, not to the query (nmslib/hnswlib#64), so it is set once. Returned scores are inner
+    products recomputed from `vectors`, whatever the space.
+    """
+
+    def __init__(self, graph: hnswlib.Index, space: Space, vectors: NDArray[np.float32]) -> None:
+        self._graph = graph
+        self._space: Space = space
+        self._vectors = vectors
+
+    @classmethod
+    def build(
+        cls, vectors: NDArray[np.float32], space: Space, *, m: int, ef_construction: int, seed: int
+    ) -> "HnswIndex":
+        """Insert rows in order on one thread with a fixed seed: the same vectors give the same bytes."""
+        stored = stored_items(space, vectors)
+        graph = hnswlib.Index(space=HNSWLIB_SPACE[space], dim=stored.shape[1])
+        graph.init_index(max_elements=len(stored), M=m, ef_construction=ef_construction, random_seed=seed)
+        graph.add_items(stored, np.arange(len(stored)), num_threads=1)
+        return cls(graph, space, vectors)
+
+    @classmethod
+    def load(cls, path: Path, entry: LedEntry, vectors: NDArray[np.float32]) -> "HnswIndex":
+        """Load a graph and make sure that it is the one over `vectors` (M17)."""
+        if entry.space is None or entry.ef is None or entry.m is None:
+            message = f"{path}: the manifest has no space, ef and M for it"
+            raise IndexMismatch(message)
+        dim = stored_dim(entry.space, entry.dim)
+        check_graph_file(path, count=len(vectors), dim=dim, m=entry.m)
+        graph = hnswlib.Index(space=HNSWLIB_SPACE[entry.space], dim=dim)
+        try:
+            graph.load_index(str(path), max_elements=len(vectors))
+        except RuntimeError as error:
+            message = f"{path}: hnswlib refuses it: {error}"
+            raise IndexMismatch(message) from error
+        _check_content(path, graph, entry.space, vectors)
+        index = cls(graph, entry.space, vectors)
+        index.set_ef(entry.ef)
+        return index
+
+    def save(self, path: Path) -> None:
+        """Write the graph; `ef` is not part of the file."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._graph.save_index(str(path))
+
+    def set_ef(self, ef: int) -> None:
+        """Set the search breadth. Not safe beside a running search."""
+        self._graph.set_ef(ef)
+
+    def search(self, queries: NDArray[np.float32], k: int) -> Neighbours:
+        """See `Index.search`. Where the graph reaches fewer than k rows, the whole batch is searched exactly."""
+        k = min(k, len(self._vectors))
+        try:
+            labels, _ = self._graph.knn_query(stored_queries(self._space, queries), k=k, num_threads=1)
+        except RuntimeError:
+            # "Cannot return the results in a contiguous 2D array": a poorly connected graph (nmslib/hnswlib#373)
+            found = exact_top_k(self._vectors, queries, k)
+            return Neighbours(found.rows, found.scores, "exact_fallback")
+        rows = np.sort(labels.astype(np.int64), axis=1)
+        scores = np.matmul(self._vectors[rows], queries[:, :, None])[:, :, 0]
+        order = np.argsort(-scores, axis=1, kind="stable")
+        return Neighbours(np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1), "hnsw")
+
+
+def _check_content(path: Path, graph: hnswlib.Index, space: Space, vectors: NDArray[np.float32]) -> None:
+    """Labels are all rows, and evenly spaced rows of the graph hold the vectors they should."""
+    labels = np.sort(np.asarray(graph.get_ids_list(), dtype=np.int64))
+    if not np.array_equal(labels, np.arange(len(vectors))):
+        message = f"{path}: its labels are not the rows 0 to {len(vectors) - 1}"
+        raise IndexMismatch(message)
+    sample = np.unique(np.linspace(0, len(vectors) - 1, _CHECKED_ROWS).astype(np.int64))
+    dim = vectors.shape[1]
+    found = np.asarray(graph.get_items(sample, return_type="numpy"))[:, :dim]
+    wrong = np.flatnonzero((found != vectors[sample]).any(axis=1))
+    if len(wrong):
+        message = f"{path}: row {sample[wrong[0]]} of the {space} graph is not the vector of vectors.npy"
+        raise IndexMismatch(message)

@@ -1,0 +1,57 @@
+"""What every engine offers, and the exact one. Scores are inner products: higher is closer."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+SearchMethod = Literal["hnsw", "exact", "exact_fallback"]
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The k best rows of B queries.
+
+    rows: (B, k) int64. scores: (B, k) float32, inner products, never increasing along a row; equal scores by lower row.
+    """
+
+    rows: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    method: SearchMethod
+
+
+class Index(Protocol):
+    """Maximum inner product search over the N rows of a country. Immutable once built."""
+
+    def search(self, queries: NDArray[np.float32], k: int) -> Neighbours:
+        """Find the k best rows for queries (B, D) float32, 1 <= k; never more than N."""
+        ...
+
+
+def exact_top_k(vectors: NDArray[np.float32], queries: NDArray[np.float32], k: int) -> Neighbours:
+    """Score all N rows of `vectors` (N, D) against `queries` (B, D) and keep the best min(k, N)."""
+    k = min(k, len(vectors))
+    scores = queries @ vectors.T
+    if k < scores.shape[1]:
+        # widened to every row that ties with the k-th, or the lower row would not be sure to win
+        threshold = -np.partition(-scores, k - 1, axis=1)[:, k - 1]
+        picked = [np.flatnonzero(row >= bar) for row, bar in zip(scores, threshold, strict=True)]
+    else:
+        picked = [np.arange(scores.shape[1])] * len(scores)
+    rows = np.empty((len(scores), k), dtype=np.int64)
+    for i, candidates in enumerate(picked):
+        order = np.argsort(-scores[i, candidates], kind="stable")[:k]
+        rows[i] = candidates[order]
+    return Neighbours(rows, np.take_along_axis(scores, rows, axis=1), "exact")
+
+
+class ExactIndex:
+    """Matrix product over all rows: for a few thousand items nothing is faster, and recall is 1."""
+
+    def __init__(self, vectors: NDArray[np.float32]) -> None:
+        self._vectors = vectors
+
+    def search(self, queries: NDArray[np.float32], k: int) -> Neighbours:
+        """See `Index.search`."""
+        return exact_top_k(self._vectors, queries, k)

@@ -1,0 +1,162 @@
+"""The manifest: its types, its parsing, its facts. Reads no other file of the bundle."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from index_store.errors import FormatVersionUnsupported, IdentityMismatch, ManifestMalformed, ManifestMissing
+from index_store.spaces import Space
+
+FORMAT = "shortlist-bundle"
+FORMAT_VERSION = "1.0"
+KNOWN_VERSIONS = ("1.0",)
+MANIFEST_NAME = "manifest.json"
+MAX_MANIFEST_BYTES = 16 * 1024 * 1024
+
+# Names become directory names and metric labels, so their alphabet is small.
+NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$"
+COUNTRY_PATTERN = r"^[A-Za-z0-9_-]{1,32}$"
+
+Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
+CountryCode = Annotated[str, msgspec.Meta(pattern=COUNTRY_PATTERN)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Column = Literal["keys", "titles", "merchants", "categories"]
+
+
+class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One file of the bundle: POSIX path relative to it, size, content hash."""
+
+    path: str
+    bytes: Count
+    sha256: Sha256
+
+
+class EncoderEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where an encoder's spec and graph lie."""
+
+    spec: str
+    graph: str
+
+
+class CurvePoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One measured setting: recall@recall_k, and the median time of one search in microseconds."""
+
+    space: Space
+    ef: Positive
+    recall: Share
+    search_us: Annotated[float, msgspec.Meta(ge=0)]
+
+
+class LedEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One country's LED vectors and how they are searched; the last four are None for exact search.
+
+    `recall` is the mean share of the exact top `recall_k` that the search finds, over `queries` held-out users' vectors
+    of which `own_queries` are this country's own.
+    """
+
+    dim: Positive
+    engine: Literal["hnsw", "exact"]
+    recall_k: Positive
+    recall_target: Share
+    recall: Share
+    queries: Count
+    own_queries: Count
+    curve: tuple[CurvePoint, ...]
+    space: Space | None = None
+    ef: Positive | None = None
+    m: Positive | None = None
+    ef_construction: Positive | None = None
+
+    def __post_init__(self) -> None:
+        settings = (self.space, self.ef, self.m, self.ef_construction)
+        if self.engine == "hnsw" and None in settings:
+            message = "engine hnsw needs space, ef, m and ef_construction"
+            raise ValueError(message)
+        if self.engine == "exact" and settings != (None, None, None, None):
+            message = "engine exact takes no space, ef, m or ef_construction"
+            raise ValueError(message)
+
+
+class CountryEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One country: number of items (N), string columns its catalogue has, LED."""
+
+    items: Positive
+    columns: tuple[Column, ...]
+    led: LedEntry
+
+
+class TrainingEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the vectors come from: sha256 of the data, seed, offline metrics by model, the whole configuration."""
+
+    data_fingerprint: str
+    seed: int
+    metrics: dict[str, dict[str, float]]
+    config: dict[str, Any]
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole manifest; fields as in docs/bundle-format.md."""
+
+    format: str
+    format_version: str
+    name: Name
+    version: Name
+    created_ms: Count
+    files: tuple[FileEntry, ...]
+    encoders: dict[str, EncoderEntry]
+    countries: Annotated[dict[CountryCode, CountryEntry], msgspec.Meta(min_length=1)]
+    training: TrainingEntry
+
+
+class _Header(msgspec.Struct):
+    """The part that says which format the rest is in."""
+
+    format: str
+    format_version: str
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """Read and check `directory/manifest.json` (M1 to M4)."""
+    path = directory / MANIFEST_NAME
+    if path.is_symlink() or not path.is_file():
+        message = f"{path} does not exist: this version was never published"
+        raise ManifestMissing(message)
+    size = path.stat().st_size
+    if size > MAX_MANIFEST_BYTES:
+        message = f"{path}: expected at most {MAX_MANIFEST_BYTES} bytes, found {size}"
+        raise ManifestMissing(message)
+    manifest = parse_manifest(path.read_bytes())
+    found = (directory.parent.name, directory.name)
+    if found != (manifest.name, manifest.version):
+        message = f"{path} speaks of {manifest.name}/{manifest.version}, but lies in {found[0]}/{found[1]}"
+        raise IdentityMismatch(message)
+    return manifest
+
+
+def parse_manifest(raw: bytes) -> Manifest:
+    """Decode a manifest; the format version is judged before the rest (M2, M3)."""
+    try:
+        header = msgspec.json.decode(raw, type=_Header)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        message = f"{MANIFEST_NAME}: {error}"
+        raise ManifestMalformed(message) from error
+    if header.format != FORMAT or header.format_version not in KNOWN_VERSIONS:
+        message = (
+            f"{MANIFEST_NAME}: expected format {FORMAT!r} in version {' or '.join(KNOWN_VERSIONS)}, "
+            f"found {header.format!r} in version {header.format_version!r}"
+        )
+        raise FormatVersionUnsupported(message)
+    try:
+        return msgspec.json.decode(raw, type=Manifest)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        message = f"{MANIFEST_NAME}: {error}"
+        raise ManifestMalformed(message) from error
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Serialise a manifest as indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"

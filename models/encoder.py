@@ -1,0 +1,75 @@
+"""Runs one ONNX encoder. A session is opened after the fork, once per worker, and never inside a request."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from models.errors import EncoderError, EncoderSpecError
+from models.spec import EncoderSpec
+
+_ONNX_TYPE = {"float32": "tensor(float)", "int64": "tensor(int64)"}
+
+
+class OnnxEncoder:
+    """An opened graph with the spec it was checked against."""
+
+    def __init__(self, session: onnxruntime.InferenceSession, spec: EncoderSpec) -> None:
+        self._session = session
+        self._output_names = [spec.output.name]
+        self.spec = spec
+
+    @classmethod
+    def open(cls, graph: Path | bytes, spec: EncoderSpec) -> "OnnxEncoder":
+        """Open a graph on one thread without spinning; `EncoderSpecError` if it is not what `spec` says."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        # a spinning pool would burn the core that the search of the next request needs
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        source = str(graph) if isinstance(graph, Path) else graph
+        try:
+            session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises a family of unexported types
+            message = f"encoder {spec.encoder}: onnxruntime cannot open the graph: {error}"
+            raise EncoderSpecError(message) from error
+        _check_graph(session, spec)
+        return cls(session, spec)
+
+    def encode(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """Compute the (B, D) float32 user vectors; `EncoderError` if the graph fails or gives a non-finite value."""
+        try:
+            (vectors,) = self._session.run(self._output_names, dict(inputs))
+        except Exception as error:  # as above
+            message = f"encoder {self.spec.encoder} failed: {error}"
+            raise EncoderError(message) from error
+        if not np.isfinite(vectors).all():
+            message = f"encoder {self.spec.encoder} gave a vector with NaN or infinity"
+            raise EncoderError(message)
+        return np.asarray(vectors, dtype=np.float32)
+
+
+def _check_graph(session: onnxruntime.InferenceSession, spec: EncoderSpec) -> None:
+    found = {node.name: node for node in session.get_inputs()}
+    expected = {tensor.name: tensor for tensor in spec.inputs}
+    if found.keys() != expected.keys():
+        message = f"encoder {spec.encoder}: expected inputs {sorted(expected)}, the graph has {sorted(found)}"
+        raise EncoderSpecError(message)
+    nodes = [(found[name], tensor) for name, tensor in expected.items()]
+    outputs = {node.name: node for node in session.get_outputs()}
+    if spec.output.name not in outputs:
+        message = f"encoder {spec.encoder}: expected output {spec.output.name}, the graph has {sorted(outputs)}"
+        raise EncoderSpecError(message)
+    for node, tensor in [*nodes, (outputs[spec.output.name], spec.output)]:
+        fixed = [size if isinstance(size, int) else None for size in tensor.shape]
+        actual = [size if isinstance(size, int) else None for size in node.shape]
+        same_shape = len(fixed) == len(actual) and all(e is None or e == a for e, a in zip(fixed, actual, strict=True))
+        if node.type != _ONNX_TYPE[tensor.dtype] or not same_shape:
+            message = (
+                f"encoder {spec.encoder}: {tensor.name} should be {tensor.dtype} {tensor.shape}, "
+                f"the graph has {node.type} {tuple(node.shape)}"
+            )
+            raise EncoderSpecError(message)
