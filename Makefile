@@ -30,7 +30,7 @@ test: $(VENV)/.dev
 
 ## smoke: train, publish, serve, compare answers with numpy, stop; unattended
 smoke: $(VENV)/.dev demo
-	$(BIN)/python -m tests.smoke --config deploy/demo.toml
+	$(BIN)/python tests/smoke.py deploy/demo.toml
 
 ## lint: ruff, mypy --strict, import direction, generated code
 lint: $(VENV)/.dev check-proto

@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 import onnx
-from index_store.content import BundleContent, CountryContent, GoldenCase, IndexPolicy, Timeline
-from models.spec import EncoderSpec, led_spec
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+
+from index_store.content import BundleContent, CountryContent, GoldenCase, IndexPolicy, Timeline
+from models.spec import EncoderSpec, led_spec
 
 DIM = 8
 MAX_HISTORY = 50

@@ -1,0 +1,34 @@
+"""What is asked: encoded requests drawn from a bundle's sample users, countries by how many users they have."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from protos.retrieval.v1 import retrieval_pb2 as pb
+
+
+def requests_of(bundle: Path, *, count: int, k: int, max_history: int, seed: int) -> list[bytes]:
+    """Draw `count` encoded RetrieveRequests from `samples/timelines.jsonl`; the same seed draws the same ones."""
+    lines = (bundle / "samples" / "timelines.jsonl").read_text(encoding="utf-8").splitlines()
+    timelines = [json.loads(line) for line in lines]
+    rng = np.random.default_rng(seed)
+    return [_request(timelines[choice], k, max_history) for choice in rng.integers(0, len(timelines), size=count)]
+
+
+def _request(timeline: dict[str, object], k: int, max_history: int) -> bytes:
+    item_ids = timeline["item_ids"]
+    assert isinstance(item_ids, list)  # noqa: S101 - the bundle was verified by its publisher
+    return pb.RetrieveRequest(
+        country=str(timeline["country"]),
+        history=[pb.Interaction(item_id=item_id) for item_id in item_ids[-max_history:]],
+        k=k,
+        exclude_history=True,
+    ).SerializeToString()
+
+
+def send_times_s(rate: float, seconds: float, seed: int) -> list[float]:
+    """Poisson arrivals: planned send times in seconds from the start, `rate` per second on average."""
+    rng = np.random.default_rng(seed)
+    gaps = rng.exponential(1 / rate, size=max(1, int(rate * seconds)))
+    return [float(time) for time in np.cumsum(gaps)]

@@ -1,0 +1,91 @@
+"""`make smoke`: serve the demo bundle, ask it over gRPC, compare with numpy, stop. Exits 0 only if all of it holds."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import grpc
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).parent / "support"))
+
+from exact import ExactCountry, countries, read_country, sample_histories, share_found
+from index_store.location import current_bundle
+from processes import SHORTLIST, serving
+from protos.retrieval.v1 import retrieval_pb2 as pb
+from protos.retrieval.v1.retrieval_pb2_grpc import RetrievalStub
+from server.settings import load_settings
+
+K = 100
+QUERIES = 200
+SCORE_TOLERANCE = 1e-4
+
+
+def main(config: Path) -> None:
+    """Run the whole check against the bundle that CONFIG serves."""
+    settings = load_settings(config, {}, {})
+    bundle = current_bundle(settings.bundle_root, settings.bundle_name)
+    with serving(["--config", str(config)]) as (server, address, _):
+        with grpc.insecure_channel(address) as channel:
+            ok = check_countries(RetrievalStub(channel), bundle)
+        show_query(address, settings.bundle_root, bundle)
+        exit_code = server.stop()
+    if exit_code != 0:
+        sys.exit(f"the server ended with exit code {exit_code}")
+    if not ok:
+        sys.exit("some country is under its recall target")
+    Console().print("smoke: all good; everything that was started has stopped")
+
+
+def check_countries(stub: RetrievalStub, bundle: Path) -> bool:
+    """Print served recall beside the manifest's; whether every country reaches its target."""
+    table = Table(title=f"Served top {K} against numpy over the files of {bundle.parent.name}/{bundle.name}")
+    for name in ("country", "items", "engine", "requests", "recall, manifest", "recall, served"):
+        table.add_column(name, justify="left" if name in {"country", "engine"} else "right")
+    good = True
+    for code in track(countries(bundle), "asking every country"):
+        country = read_country(bundle, code)
+        histories = sample_histories(bundle, country, QUERIES)
+        served = float(np.mean([check_answer(stub, country, history) for history in histories]))
+        good &= served >= country.recall_target
+        style = None if served >= country.recall_target else "bold red"
+        sizes = f"{len(country.item_ids):,}", country.engine, str(len(histories))
+        table.add_row(code, *sizes, f"{country.recall:.4f}", f"{served:.4f}", style=style)
+    Console().print(table)
+    return good
+
+
+def check_answer(stub: RetrievalStub, country: ExactCountry, history: np.ndarray) -> float:
+    """One request: exactly k candidates, each with numpy's score, in descending order; its recall."""
+    interactions = [pb.Interaction(item_id=int(item)) for item in history[-500:]]
+    request = pb.RetrieveRequest(country=country.code, history=interactions, k=K)
+    response = stub.Retrieve(request, timeout=10)
+    item_ids = [candidate.item_id for candidate in response.candidates]
+    found = np.array([candidate.score for candidate in response.candidates])
+    scores = country.scores(history[-500:])
+    order = np.argsort(country.item_ids)
+    rows = order[np.searchsorted(country.item_ids, np.array(item_ids, dtype=np.uint64), sorter=order)]
+    if len(set(item_ids)) != min(K, len(scores)):
+        sys.exit(f"{country.code}: expected {min(K, len(scores))} different candidates, found {len(set(item_ids))}")
+    worst = float(np.max(np.abs(found - scores[rows]) / np.maximum(1.0, np.abs(scores[rows]))))
+    if worst > SCORE_TOLERANCE or (np.diff(found) > 0).any():
+        sys.exit(f"{country.code}: scores differ from numpy's by {worst:.2g}, or are not in descending order")
+    return share_found(country, scores, item_ids, K)
+
+
+def show_query(address: str, root: Path, bundle: Path) -> None:
+    """Print what a person sees: the first sample user of France, or of the first country there is."""
+    codes = countries(bundle)
+    code = "FR" if "FR" in codes else codes[0]
+    user = next(line for line in (bundle / "samples" / "timelines.jsonl").open() if f'"country":"{code}"' in line)
+    user_id = user.split('"user":"', 1)[1].split('"', 1)[0]
+    command = [SHORTLIST, "query", "--address", address, "--bundle-root", str(root), "--country", code]
+    subprocess.run([*command, "--user", user_id], check=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)
