@@ -17,6 +17,8 @@ from models.encoder import OnnxEncoder
 from models.errors import EncoderSpecError
 from models.spec import EncoderSpec, decode_spec
 
+__all__ = ["Bundle", "Country", "load_bundle", "verify_bundle"]
+
 
 @dataclass(frozen=True)
 class Bundle:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from index_store.content import IndexPolicy
+from index_store.content import GoldenCase, IndexPolicy
 from index_store.errors import RecallUnderTarget
 from index_store.hnsw import HnswIndex
 from index_store.index import Index, exact_top_k
-from index_store.manifest import CurvePoint, LedEntry
-from index_store.spaces import Space
+from index_store.manifest import CurvePoint, LedEntry, Space
 
 # scores this close (relative to the larger of 1 and their size) are ties: float32 sums differ by order
 TIE_TOLERANCE = 1e-5
@@ -42,12 +41,14 @@ def calibrate(
     vectors: NDArray[np.float32],
     queries: NDArray[np.float32],
     own_queries: int,
+    golden: Sequence[GoldenCase],
     policy: IndexPolicy,
 ) -> Calibrated:
     """Choose engine, space and ef for `vectors` (N, D) with held-out users' vectors `queries` (Q, D).
 
-    Among the settings that reach the target the smallest ef wins, earlier spaces of the policy first: a rule without a
-    clock in it, so that a rerun chooses the same. The graph of the losing space is dropped.
+    Among the settings that reach the target, on the held-out users and on the country's golden requests, the smallest
+    ef wins, earlier spaces of the policy first: a rule without a clock in it, so that a rerun chooses the same. The
+    graph of the losing space is dropped.
 
     Raises `RecallUnderTarget` with the best point of every space when none reaches it.
     """
@@ -61,14 +62,16 @@ def calibrate(
         space: HnswIndex.build(vectors, space, m=policy.m, ef_construction=policy.ef_construction, seed=policy.seed)
         for space in policy.spaces
     }
-    curve = tuple(point for space, graph in graphs.items() for point in _sweep(graph, space, vectors, queries, policy))
-    chosen = choose(country, curve, policy)
+    measured = [
+        each for space, graph in graphs.items() for each in _sweep(graph, space, vectors, queries, golden, policy)
+    ]
+    chosen = choose(country, measured, policy)
     graphs[chosen.space].set_ef(chosen.ef)
     entry = LedEntry(
         engine="hnsw",
         recall=chosen.recall,
         queries=len(queries),
-        curve=curve,
+        curve=tuple(each.point for each in measured),
         space=chosen.space,
         ef=chosen.ef,
         m=policy.m,
@@ -78,13 +81,31 @@ def calibrate(
     return Calibrated(entry, graphs[chosen.space])
 
 
-def choose(country: str, curve: Sequence[CurvePoint], policy: IndexPolicy) -> CurvePoint:
-    """The point with the smallest ef at or above the target; the order of `policy.spaces` breaks ties."""
-    enough = [point for point in curve if point.recall >= policy.recall_target]
+@dataclass(frozen=True)
+class Measured:
+    """A point of the curve, and the share of the golden answers that the same setting finds."""
+
+    point: CurvePoint
+    golden_recall: float
+
+    def reaches(self, target: float) -> bool:
+        """Whether both are at or above the target."""
+        return self.point.recall >= target and self.golden_recall >= target
+
+
+def choose(country: str, measured: Sequence[Measured], policy: IndexPolicy) -> CurvePoint:
+    """The point with the smallest ef that reaches the target; the order of `policy.spaces` breaks ties."""
+    enough = [each.point for each in measured if each.reaches(policy.recall_target)]
     if enough:
         return min(enough, key=lambda point: (point.ef, policy.spaces.index(point.space)))
-    best = [max((p for p in curve if p.space == space), key=lambda p: p.recall) for space in policy.spaces]
-    reached = ", ".join(f"{point.space} {point.recall:.3f} at ef {point.ef}" for point in best)
+    best = [
+        max((each for each in measured if each.point.space == space), key=lambda each: each.point.recall)
+        for space in policy.spaces
+    ]
+    reached = ", ".join(
+        f"{each.point.space} {each.point.recall:.3f} (golden {each.golden_recall:.3f}) at ef {each.point.ef}"
+        for each in best
+    )
     message = (
         f"country {country}: expected recall@{policy.recall_k} of at least {policy.recall_target}, reached {reached}; "
         "raise m, ef_construction or the ef grid, raise exact_below over the catalogue's size, or lower the target"
@@ -92,23 +113,36 @@ def choose(country: str, curve: Sequence[CurvePoint], policy: IndexPolicy) -> Cu
     raise RecallUnderTarget(message)
 
 
+def golden_recall(index: Index, cases: Sequence[GoldenCase]) -> float:
+    """Mean share of the expected items of golden requests that `index` finds; null histories never reach an index."""
+    shares = [1.0]
+    for case in cases:
+        if len(case.history):
+            bar = case.scores[-1] - TIE_TOLERANCE * max(1.0, abs(case.scores[-1]))
+            found = index.search(np.asarray(case.user_vector, dtype=np.float32)[None], len(case.scores))
+            shares.append(float((found.scores[0] >= bar).mean()))
+    return float(np.mean(shares[1:] or shares))
+
+
 def _sweep(
     graph: HnswIndex,
     space: Space,
     vectors: NDArray[np.float32],
     queries: NDArray[np.float32],
+    golden: Sequence[GoldenCase],
     policy: IndexPolicy,
-) -> list[CurvePoint]:
-    """Measure rising ef until recall has been past the target once more; later points would only cost time."""
+) -> list[Measured]:
+    """Measure rising ef until the target has been passed once more; later points would only cost time."""
     k = min(policy.recall_k, len(vectors))
-    points: list[CurvePoint] = []
+    measured: list[Measured] = []
     for ef in policy.ef_grid:
         graph.set_ef(ef)
         found = recall(graph, vectors, queries, k)
-        points.append(CurvePoint(space=space, ef=ef, recall=found, search_us=_median_search_us(graph, queries, k)))
-        if len(points) > 1 and points[-2].recall >= policy.recall_target:
+        point = CurvePoint(space=space, ef=ef, recall=found, search_us=_median_search_us(graph, queries, k))
+        measured.append(Measured(point, golden_recall(graph, golden)))
+        if len(measured) > 1 and measured[-2].reaches(policy.recall_target):
             break
-    return points
+    return measured
 
 
 def _median_search_us(index: Index, queries: NDArray[np.float32], k: int) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from index_store.spaces import Space
+from index_store.manifest import Space
 from models.spec import EncoderSpec
 
 

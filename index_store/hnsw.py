@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from index_store.errors import IndexMismatch
 from index_store.hnsw_file import check_graph_file
 from index_store.index import Neighbours, exact_top_k
-from index_store.manifest import LedEntry
-from index_store.spaces import HNSWLIB_SPACE, Space, stored_dim, stored_items, stored_queries
+from index_store.manifest import LedEntry, Space
+from index_store.spaces import HNSWLIB_SPACE, stored_dim, stored_items, stored_queries
 
 _CHECKED_ROWS = 1000
 

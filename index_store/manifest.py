@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from index_store.errors import FormatVersionUnsupported, IdentityMismatch, ManifestMalformed, ManifestMissing
-from index_store.spaces import Space
 
 FORMAT = "shortlist-bundle"
 FORMAT_VERSION = "1.0"
@@ -25,6 +24,7 @@ Positive = Annotated[int, msgspec.Meta(ge=1)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 Column = Literal["keys", "titles", "merchants", "categories"]
+Space = Literal["ip", "l2_augmented"]
 
 
 class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

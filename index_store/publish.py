@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,7 +13,7 @@ import numpy as np
 from index_store.arrays import StringTable, save_array
 from index_store.bundle import verify_bundle
 from index_store.calibration import calibrate
-from index_store.content import BundleContent, CountryContent, IndexPolicy
+from index_store.content import BundleContent, CountryContent, GoldenCase, IndexPolicy
 from index_store.errors import VersionExists
 from index_store.golden import encode_golden
 from index_store.integrity import file_sha256
@@ -92,7 +92,8 @@ def _write(
     countries = {}
     for done, (code, country) in enumerate(sorted(content.countries.items())):
         progress(f"indexing {code}", done, len(content.countries))
-        countries[code] = _write_country(staged, code, country, policy)
+        golden = [case for case in content.golden if case.country == code]
+        countries[code] = _write_country(staged, code, country, golden, policy)
     progress("verifying", len(countries), len(countries))
     manifest = _manifest(staged, content, name, version, countries)
     _write_bytes(staged / MANIFEST_NAME, encode_manifest(manifest))
@@ -100,7 +101,9 @@ def _write(
         sync_directory(Path(folder))
 
 
-def _write_country(staged: Path, code: str, country: CountryContent, policy: IndexPolicy) -> CountryEntry:
+def _write_country(
+    staged: Path, code: str, country: CountryContent, golden: Sequence[GoldenCase], policy: IndexPolicy
+) -> CountryEntry:
     columns: dict[Column, object] = {
         "keys": country.keys,
         "titles": country.titles,
@@ -115,7 +118,7 @@ def _write_country(staged: Path, code: str, country: CountryContent, policy: Ind
         StringTable.of(strings).save(staged / utf8, staged / offsets)
     vectors = np.column_stack([country.led_vectors, country.led_biases]).astype(np.float32)
     save_array(staged / led_vectors(code), vectors)
-    calibrated = calibrate(code, vectors, country.calibration_queries, country.own_queries, policy)
+    calibrated = calibrate(code, vectors, country.calibration_queries, country.own_queries, golden, policy)
     if calibrated.index:
         calibrated.index.save(staged / led_index(code))
     return CountryEntry(items=len(vectors), columns=tuple(present), led=calibrated.entry)

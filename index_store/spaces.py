@@ -1,11 +1,9 @@
 """The two ways to lay inner product search out for hnswlib (docs/bundle-format.md, "Layout")."""
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
-Space = Literal["ip", "l2_augmented"]
+from index_store.manifest import Space
 
 # hnswlib's distance functions use full SIMD width only on multiples of 16 floats; zeros change no distance
 _SIMD_FLOATS = 16

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index_store.calibration import calibrate, choose, recall
+from index_store.calibration import Measured, calibrate, choose, recall
 from index_store.content import IndexPolicy
 from index_store.errors import RecallUnderTarget
 from index_store.hnsw import HnswIndex
 from index_store.index import ExactIndex
-from index_store.manifest import CurvePoint
-from index_store.spaces import Space, stored_items, stored_queries
+from index_store.manifest import CurvePoint, Space
+from index_store.spaces import stored_items, stored_queries
 
 SPACES: list[Space] = ["ip", "l2_augmented"]
 
@@ -124,8 +124,16 @@ def test_the_smallest_ef_that_reaches_the_target_is_chosen() -> None:
         CurvePoint(space="l2_augmented", ef=32, recall=0.951, search_us=9),
         CurvePoint(space="l2_augmented", ef=64, recall=0.99, search_us=1),
     ]
-    assert choose("FR", curve, IndexPolicy()) == curve[2]
-    assert choose("FR", curve, IndexPolicy(recall_target=0.96)) == curve[0]
+    measured = [Measured(point, golden_recall=1.0) for point in curve]
+    assert choose("FR", measured, IndexPolicy()) == curve[2]
+    assert choose("FR", measured, IndexPolicy(recall_target=0.96)) == curve[0]
+
+
+def test_a_setting_that_misses_golden_answers_is_not_chosen() -> None:
+    """The target holds for the golden requests too, so that a published bundle can be replayed."""
+    curve = [CurvePoint(space="ip", ef=ef, recall=0.99, search_us=1) for ef in (32, 64)]
+    measured = [Measured(curve[0], golden_recall=0.9), Measured(curve[1], golden_recall=0.95)]
+    assert choose("FR", measured, IndexPolicy()) == curve[1]
 
 
 def test_a_target_out_of_reach_is_refused_with_what_was_reached() -> None:
@@ -133,14 +141,16 @@ def test_a_target_out_of_reach_is_refused_with_what_was_reached() -> None:
     rng = np.random.default_rng(2)
     vectors, queries = rng.normal(size=(600, 32)).astype(np.float32), rng.normal(size=(30, 32)).astype(np.float32)
     policy = IndexPolicy(recall_target=0.999, exact_below=10, m=2, ef_construction=4, ef_grid=(10, 12), recall_k=10)
-    with pytest.raises(RecallUnderTarget, match=r"country FR: expected recall@10 .* ip 0\.\d+ .* l2_augmented 0\.\d+"):
-        calibrate("FR", vectors, queries, 30, policy)
+    with pytest.raises(
+        RecallUnderTarget, match=r"country FR: expected recall@10 .* ip 0\.\d+ \(golden .* l2_augmented 0\.\d+"
+    ):
+        calibrate("FR", vectors, queries, 30, [], policy)
 
 
 def test_a_small_country_is_searched_exactly() -> None:
     """Under `exact_below` items no graph is built and recall is 1."""
     vectors = np.random.default_rng(2).normal(size=(99, 8)).astype(np.float32)
-    found = calibrate("MT", vectors, vectors[:7], 3, IndexPolicy(exact_below=100))
+    found = calibrate("MT", vectors, vectors[:7], 3, [], IndexPolicy(exact_below=100))
     assert found.index is None
     assert (found.entry.engine, found.entry.recall, found.entry.recall_k) == ("exact", 1.0, 99)
     assert (found.entry.queries, found.entry.own_queries) == (7, 3)

@@ -1,0 +1,83 @@
+"""Ranking metrics of the Mult-VAE protocol (Liang et al. 2018), per user, and their bootstrap intervals."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+RECALL_AT = (20, 50)
+NDCG_AT = 100
+SELECTION = f"ndcg@{NDCG_AT}"
+NAMES = (*(f"recall@{k}" for k in RECALL_AT), SELECTION)
+
+BATCH_USERS = 256
+
+Scorer: TypeAlias = Callable[[sp.csr_matrix], NDArray[np.float32]]
+PerUser: TypeAlias = Mapping[str, NDArray[np.float64]]
+
+
+def top_rows(scores: NDArray[np.float32], seen: sp.csr_matrix, k: int) -> NDArray[np.int64]:
+    """Rank rows by score without the seen ones: (U, min(k, I)) int64, best first, equal scores by lower row."""
+    masked = scores.copy()
+    masked[seen.nonzero()] = -np.inf
+    return np.argsort(-masked, axis=1, kind="stable")[:, :k].astype(np.int64)
+
+
+def per_user_metrics(ranked: NDArray[np.int64], targets: sp.csr_matrix) -> PerUser:
+    """Compare ranked rows (U, K) with the target matrix (U, I); every user has at least one target.
+
+    recall@k = hits in the top k / min(k, targets). NDCG@k has gain 1 per hit and discount 1 / log2(rank + 1), divided
+    by that of min(k, targets) hits at the top.
+    """
+    users = np.arange(len(ranked))[:, None]
+    hits = np.asarray(targets[users, ranked].todense()) > 0
+    wanted = np.diff(targets.indptr)
+    found: dict[str, NDArray[np.float64]] = {
+        f"recall@{k}": hits[:, :k].sum(1) / np.minimum(wanted, k) for k in RECALL_AT
+    }
+    discount = 1.0 / np.log2(np.arange(2, NDCG_AT + 2))
+    gained = hits[:, :NDCG_AT] @ discount[: min(NDCG_AT, hits.shape[1])]
+    found[SELECTION] = gained / np.cumsum(discount)[np.minimum(wanted, NDCG_AT) - 1]
+    return found
+
+
+def evaluate_scores(score: Scorer, inputs: sp.csr_matrix, targets: sp.csr_matrix) -> PerUser:
+    """Score, rank and measure all users, `BATCH_USERS` at a time since scores are dense.
+
+    `score` turns a (B, I) input matrix into (B, I) float32 scores.
+    """
+    parts = []
+    for start in range(0, inputs.shape[0], BATCH_USERS):
+        seen = inputs[start : start + BATCH_USERS]
+        ranked = top_rows(score(seen), seen, max(NDCG_AT, *RECALL_AT))
+        parts.append(per_user_metrics(ranked, targets[start : start + BATCH_USERS]))
+    return {name: np.concatenate([part[name] for part in parts]) for name in NAMES}
+
+
+def interval(values: NDArray[np.float64], samples: int, seed: int) -> tuple[float, float]:
+    """Bootstrap the mean over users: its 2.5 % and 97.5 % percentiles."""
+    rng = np.random.default_rng(seed)
+    means = [values[rng.integers(len(values), size=len(values))].mean() for _ in range(samples)]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def fold_in(
+    histories: Sequence[NDArray[np.int64]], share: float, seed: int
+) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
+    """Split each history at random into input (`share` of it) and targets, at least one item each.
+
+    Histories with fewer than two items are left out: they cannot have both.
+    """
+    rng = np.random.default_rng(seed)
+    inputs, targets = [], []
+    for history in histories:
+        if len(history) < 2:  # noqa: PLR2004
+            continue
+        shuffled = rng.permutation(history)
+        cut = min(max(1, int(share * len(history))), len(history) - 1)
+        inputs.append(shuffled[:cut])
+        targets.append(shuffled[cut:])
+    return inputs, targets

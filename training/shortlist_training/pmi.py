@@ -1,0 +1,64 @@
+"""Pair counts become item vectors: pointwise mutual information, then randomized SVD (section 5.1 of the LED paper)."""
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.utils.extmath import randomized_svd
+
+from shortlist_training.config import SvdConfig
+
+
+def pmi_matrix(
+    item_i: NDArray[np.int64],
+    item_j: NDArray[np.int64],
+    count: NDArray[np.int64],
+    items: int,
+    *,
+    context_power: float,
+    positive: bool,
+) -> sp.csr_matrix:
+    """Compute the (I, I) float64 PMI matrix of unordered pair counts (each pair once, item_i != item_j).
+
+    With c(i,j) = c(j,i) the counts, C their sum over both orders and c(i) = sum_j c(i,j):
+
+        PMI(i,j) = log( p(i,j) / (p(i) q(j)) ),  p(i,j) = c(i,j) / C,  p(i) = c(i) / C,
+        q(j) = p(j)^context_power / sum_k p(k)^context_power
+
+    (section 5.1: "raise the probability p(j) to a power strictly lower than 1", 0.75; renormalised as in Levy et al.
+    2015, so that q is a distribution). Pairs never seen stay 0; `positive` also sets negative values to 0.
+    """
+    rows, columns = np.r_[item_i, item_j], np.r_[item_j, item_i]
+    pairs = np.r_[count, count].astype(np.float64)
+    if not len(pairs):
+        return sp.csr_matrix((items, items), dtype=np.float64)
+    marginal = np.bincount(rows, weights=pairs, minlength=items) / pairs.sum()
+    context = marginal**context_power
+    context /= context.sum()
+    values = np.log(pairs / pairs.sum() / (marginal[rows] * context[columns]))
+    if positive:
+        values = np.maximum(values, 0.0)
+    matrix = sp.csr_matrix((values, (rows, columns)), shape=(items, items))
+    matrix.sort_indices()
+    return matrix
+
+
+def svd_vectors(matrix: sp.csr_matrix, config: SvdConfig, seed: int) -> NDArray[np.float32]:
+    """Factorize PMI to U sqrt(S): (I, d) float32. Items without any pair get zeros.
+
+    d is at most I: with fewer items than `dim` the missing columns are zeros.
+    """
+    size = matrix.shape[0]
+    left, singular, _ = randomized_svd(
+        matrix, min(config.dim, size), n_iter=config.iterations, random_state=seed, flip_sign=True
+    )
+    vectors = np.zeros((size, config.dim), dtype=np.float32)
+    vectors[:, : len(singular)] = left * np.sqrt(singular)
+    vectors[np.diff(matrix.indptr) == 0] = 0.0  # the SVD leaves rounding noise there, which normalising would blow up
+    return vectors
+
+
+def initial_vectors(vectors: NDArray[np.float32], scale: float, *, normalize: bool) -> NDArray[np.float32]:
+    """Bring vectors to the length `scale`, each one or (without `normalize`) in the root mean square over items."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    divisor = lengths if normalize else np.sqrt(np.mean(lengths**2))
+    return np.asarray(scale * vectors / np.maximum(divisor, np.finfo(np.float32).tiny), dtype=np.float32)
