@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from models.errors import EncoderError, EncoderSpecError
 from models.spec import EncoderSpec
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 _ONNX_TYPE = {"float32": "tensor(float)", "int64": "tensor(int64)"}
 
@@ -17,7 +19,7 @@ _ONNX_TYPE = {"float32": "tensor(float)", "int64": "tensor(int64)"}
 class OnnxEncoder:
     """An opened graph with the spec it was checked against."""
 
-    def __init__(self, session: onnxruntime.InferenceSession, spec: EncoderSpec) -> None:
+    def __init__(self, session: "onnxruntime.InferenceSession", spec: EncoderSpec) -> None:
         self._session = session
         self._output_names = [spec.output.name]
         self.spec = spec
@@ -25,6 +27,9 @@ class OnnxEncoder:
     @classmethod
     def open(cls, graph: Path | bytes, spec: EncoderSpec) -> "OnnxEncoder":
         """Open a graph on one thread without spinning; `EncoderSpecError` if it is not what `spec` says."""
+        # importing it starts a thread, and whoever loads a bundle is about to fork
+        import onnxruntime  # noqa: PLC0415
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -52,7 +57,7 @@ class OnnxEncoder:
         return np.asarray(vectors, dtype=np.float32)
 
 
-def _check_graph(session: onnxruntime.InferenceSession, spec: EncoderSpec) -> None:
+def _check_graph(session: "onnxruntime.InferenceSession", spec: EncoderSpec) -> None:
     found = {node.name: node for node in session.get_inputs()}
     expected = {tensor.name: tensor for tensor in spec.inputs}
     if found.keys() != expected.keys():

@@ -1,0 +1,1 @@
+"""The online server: settings, processes, the gRPC edge and the retrieval behind it."""

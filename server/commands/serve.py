@@ -1,0 +1,23 @@
+"""`shortlist serve`: run the master until it ends."""
+
+import logging
+import os
+
+from server.exit_codes import PORT_TAKEN
+from server.log import set_up_logging
+from server.master import Master
+from server.process import PortTakenError, pin_math_threads
+from server.settings import Settings
+
+_LOG = logging.getLogger(__name__)
+
+
+def serve(settings: Settings) -> int:
+    """Serve the bundle of `settings` until SIGTERM; returns an exit code of `server.exit_codes`."""
+    set_up_logging("master", settings.log_level, settings.log_format)
+    pin_math_threads(os.environ)
+    try:
+        return Master(settings).run()
+    except PortTakenError as error:
+        _LOG.error("%s", error)
+        return PORT_TAKEN

@@ -1,0 +1,241 @@
+"""The processes that serve one bundle, seen from their parent: loads the bundle once, forks workers, keeps them alive.
+
+    master → generation (this) → worker 0 … worker N-1
+
+    load → fork the workers → ready → (replace the dead) … → stop the workers
+
+It never answers a call, imports gRPC or opens an encoder: what a fork would break is made in the workers.
+"""
+
+import gc
+import logging
+import os
+import selectors
+import signal
+import sys
+import time
+from dataclasses import dataclass
+
+from index_store.bundle import Bundle, load_bundle
+from index_store.errors import BundleError
+from server import exit_codes
+from server.log import set_up_logging
+from server.metrics import Board, WorkerMetrics
+from server.plan import GenerationPlan, decode_plan
+from server.process import SignalQueue, describe_exit, die_with_parent
+from server.reports import CountryReport, Failed, Ready, Refused, Report, ReportReader, WorkerLost, Workers, send
+
+_LOG = logging.getLogger(__name__)
+_MAX_BOOT_FAILURES = 3
+_TICK_S = 1.0
+_STOP_MARGIN_S = 5.0
+_EXIT_NAMES = {
+    exit_codes.BUNDLE_REFUSED: "refused the bundle",
+    exit_codes.WORKER_BOOT: "could not start serving",
+}
+
+
+@dataclass
+class _WorkerSeat:
+    """Place `index` of a generation and the process that has it now."""
+
+    index: int
+    pid: int
+    reader: ReportReader
+    ready: bool = False
+
+
+class Generation:
+    """Supervises the workers of one bundle."""
+
+    def __init__(self, plan: GenerationPlan) -> None:
+        self._plan = plan
+        self._signals = SignalQueue(signal.SIGTERM, signal.SIGUSR2, signal.SIGCHLD)
+        self._selector = selectors.DefaultSelector()
+        self._seats: dict[int, _WorkerSeat] = {}
+        self._board = Board(plan.board, plan.slots)
+        self._announced = False
+        self._boot_failures = 0
+        self._end: signal.Signals | None = None
+        self._exit_code: int | None = None
+
+    def run(self) -> int:
+        """Live until told to end; returns the exit code."""
+        die_with_parent(self._plan.parent)
+        bundle = self._load()
+        if bundle is None:
+            return exit_codes.BUNDLE_REFUSED
+        # only now: while it loads, a signal may simply end the process
+        self._signals.install()
+        self._selector.register(self._signals.descriptor, selectors.EVENT_READ)
+        for index in range(self._plan.settings.worker_count):
+            self._fork(bundle, index)
+        while self._end is None and self._exit_code is None:
+            self._selector.select(_TICK_S)
+            self._handle_signals()
+            self._read_reports(bundle)
+            self._reap(bundle)
+        self._stop_workers()
+        return self._exit_code if self._exit_code is not None else exit_codes.OK
+
+    def _load(self) -> Bundle | None:
+        _LOG.info("loading %s", self._plan.path)
+        try:
+            bundle = load_bundle(self._plan.path)
+        except BundleError as error:
+            self._report(Refused(str(error)))
+            return None
+        _LOG.info("loaded bundle %s/%s in %d ms", bundle.name, bundle.version, bundle.load_ms)
+        # the collector writes to what it scans; frozen, the loaded objects stay shared with the workers
+        gc.collect()
+        gc.freeze()
+        return bundle
+
+    def _fork(self, bundle: Bundle, index: int) -> None:
+        descriptor, child_end = os.pipe()
+
+        def child() -> int:
+            self._leave_to_parent(descriptor)
+            return _run_worker(self._plan, self._board, bundle, index, child_end)
+
+        pid = self._signals.fork(child)
+        os.close(child_end)
+        reader = ReportReader(descriptor)
+        self._seats[pid] = _WorkerSeat(index, pid, reader)
+        self._selector.register(reader.descriptor, selectors.EVENT_READ)
+
+    def _leave_to_parent(self, descriptor: int) -> None:
+        """Close, in a forked worker, the ends of pipes that belong to the generation."""
+        self._selector.close()
+        os.close(descriptor)
+        os.close(self._plan.reports)
+        for seat in self._seats.values():
+            seat.reader.close()
+
+    def _handle_signals(self) -> None:
+        for number in self._signals.take():
+            if number in (signal.SIGTERM, signal.SIGUSR2) and self._end is None:
+                self._end = number
+
+    def _read_reports(self, bundle: Bundle) -> None:
+        for seat in self._seats.values():
+            reports, closed = seat.reader.read()
+            if closed and seat.reader.descriptor in self._selector.get_map():
+                self._selector.unregister(seat.reader.descriptor)
+            for report in reports:
+                self._handle_report(seat, report, bundle)
+
+    def _handle_report(self, seat: _WorkerSeat, report: Report, bundle: Bundle) -> None:
+        if isinstance(report, Ready):
+            seat.ready = True
+            self._boot_failures = 0
+            self._report_workers()
+            if not self._announced and self._ready_count() == self._plan.settings.worker_count:
+                self._announced = True
+                self._report(_ready(bundle))
+        elif isinstance(report, Refused):
+            self._report(report)
+            self._exit_code = exit_codes.BUNDLE_REFUSED
+
+    def _reap(self, bundle: Bundle) -> None:
+        """Collect dead workers and put new ones in their seats."""
+        for pid in list(self._seats):
+            done, raw_status = os.waitpid(pid, os.WNOHANG)
+            if done:
+                self._handle_exit(bundle, self._seats[pid], os.waitstatus_to_exitcode(raw_status))
+
+    def _handle_exit(self, bundle: Bundle, seat: _WorkerSeat, status: int) -> None:
+        # a worker's last words may have come after the reports were read
+        for report in seat.reader.read()[0]:
+            self._handle_report(seat, report, bundle)
+        self._forget(seat)
+        if self._exit_code is not None:
+            return
+        reason = describe_exit(status, _EXIT_NAMES)
+        _LOG.warning("worker %d (pid %d) ended: %s", seat.index, seat.pid, reason)
+        if not seat.ready:
+            self._boot_failures += 1
+            if self._boot_failures > _MAX_BOOT_FAILURES:
+                self._report(Failed(f"workers ended before they served, {self._boot_failures} in a row: {reason}"))
+                self._exit_code = exit_codes.WORKER_BOOT
+                return
+        self._report_workers()
+        self._report(WorkerLost(seat.index, seat.pid, reason))
+        self._fork(bundle, seat.index)
+
+    def _forget(self, seat: _WorkerSeat) -> None:
+        if seat.reader.descriptor in self._selector.get_map():
+            self._selector.unregister(seat.reader.descriptor)
+        seat.reader.close()
+        del self._seats[seat.pid]
+
+    def _stop_workers(self) -> None:
+        """Pass the signal on and wait; a worker has its own watchdog, SIGKILL is for one without a loop.
+
+        A second SIGTERM means that nobody wants to wait.
+        """
+        for pid in self._seats:
+            os.kill(pid, self._end or signal.SIGTERM)
+        stops = int(self._end is signal.SIGTERM)
+        settings = self._plan.settings
+        deadline = time.monotonic() + settings.drain_delay_s + settings.grace_s + _STOP_MARGIN_S
+        while self._seats:
+            self._selector.select(max(0.0, min(_TICK_S, deadline - time.monotonic())))
+            stops += self._signals.take().count(signal.SIGTERM)
+            if stops > 1 or time.monotonic() > deadline:
+                for pid in self._seats:
+                    os.kill(pid, signal.SIGKILL)
+            self._collect_stopped()
+
+    def _collect_stopped(self) -> None:
+        for pid in list(self._seats):
+            done, raw_status = os.waitpid(pid, os.WNOHANG)
+            if done:
+                status = os.waitstatus_to_exitcode(raw_status)
+                if status not in (exit_codes.OK, -signal.SIGTERM, -signal.SIGUSR2):
+                    _LOG.warning("worker pid %d ended while draining: %s", pid, describe_exit(status, _EXIT_NAMES))
+                self._forget(self._seats[pid])
+
+    def _ready_count(self) -> int:
+        return sum(seat.ready for seat in self._seats.values())
+
+    def _report_workers(self) -> None:
+        self._report(Workers(self._ready_count()))
+
+    def _report(self, report: Report) -> None:
+        send(self._plan.reports, report)
+
+
+def _run_worker(plan: GenerationPlan, board: Board, bundle: Bundle, index: int, reports: int) -> int:
+    # grpc must not be imported before the fork (doc/fork_support.md of grpc)
+    from server.worker import Worker  # noqa: PLC0415
+
+    Worker(
+        bundle=bundle,
+        settings=plan.settings,
+        address=plan.address,
+        index=index,
+        parent=os.getppid(),
+        metrics=WorkerMetrics(board.slot(plan.first_slot + index)),
+        report=lambda report: send(reports, report),
+    ).run()
+    return exit_codes.FAILED
+
+
+def _ready(bundle: Bundle) -> Ready:
+    countries = tuple(
+        CountryReport(code, country.catalog.size, country.led.entry.engine, country.led.entry.recall)
+        for code, country in sorted(bundle.countries.items())
+    )
+    return Ready(bundle.name, bundle.version, bundle.format_version, bundle.load_ms, countries)
+
+
+def main() -> None:
+    """Run the generation that the command line describes."""
+    plan = decode_plan(sys.argv[1], GenerationPlan)
+    set_up_logging("generation", plan.settings.log_level, plan.settings.log_format)
+    sys.exit(Generation(plan).run())
+
+
+if __name__ == "__main__":
+    main()

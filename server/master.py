@@ -1,0 +1,293 @@
+"""The first process: signals, supervision, metrics. Never imports grpc, numpy, onnxruntime or an index.
+
+master (this) ─┬─ lobby: holds the port while nothing is served
+└─ generation ── workers      during a reload there are two generations
+
+open the port → lobby + first generation → watch (reload, restart) … → stop the children
+"""
+
+import logging
+import selectors
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from index_store.errors import BundleError
+from index_store.location import current_bundle
+from server import exit_codes
+from server.child import Child, start_generation, start_lobby
+from server.exporter import Exporter
+from server.metrics import Board, BoardCollector, MasterMetrics
+from server.process import SignalQueue, address_of, describe_exit, reserve_port
+from server.reports import Failed, Ready, Refused, Report, WorkerLost, Workers
+from server.settings import Settings
+
+_LOG = logging.getLogger(__name__)
+_TICK_S = 1.0
+_STOP_MARGIN_S = 10.0
+_MAX_RESTARTS = 3
+_RESTART_WINDOW_S = 60.0
+_EXIT_NAMES = {exit_codes.BUNDLE_REFUSED: "refused the bundle", exit_codes.WORKER_BOOT: "workers could not start"}
+
+
+class Purpose(Enum):
+    """Why a generation was started, which decides what its failure means."""
+
+    START = "start"
+    RELOAD = "reload"
+    RESTART = "restart"
+
+
+@dataclass
+class _Generation:
+    """A generation as the master sees it. `fault` is its last word if it gave up."""
+
+    child: Child
+    path: Path
+    purpose: Purpose
+    ready: Ready | None = None
+    workers: int = 0
+    fault: Refused | Failed | None = None
+    timed_out: bool = False
+
+
+class Master:
+    """Keeps one generation serving until told to stop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._signals = SignalQueue(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+        self._selector = selectors.DefaultSelector()
+        self._board = Board.create(2 * settings.worker_count)
+        self._half = 0
+        self._metrics = MasterMetrics()
+        self._metrics_url = "off"
+        self._address = ""
+        self._reserved: socket.socket | None = None
+        self._lobby: Child | None = None
+        self._serving: _Generation | None = None
+        self._starting: _Generation | None = None
+        self._retiring: _Generation | None = None
+        self._last_path = Path()
+        self._restarts: deque[float] = deque(maxlen=_MAX_RESTARTS + 1)
+        self._reload_wanted = False
+        self._exit_code: int | None = None
+
+    def run(self) -> int:
+        """Live until told to stop or unable to serve; returns the exit code. `PortTakenError` if it cannot listen."""
+        self._open()
+        self._start_first()
+        while self._exit_code is None:
+            self._selector.select(_TICK_S)
+            self._handle_signals()
+            self._read_reports()
+            self._reap()
+            self._check_start_timeout()
+            self._begin_reload()
+        self._stop_children()
+        return self._exit_code
+
+    def _open(self) -> None:
+        settings = self._settings
+        self._reserved = reserve_port(settings.host, settings.port)
+        self._address = address_of(*self._reserved.getsockname()[:2])
+        if settings.metrics_port >= 0:
+            registry = CollectorRegistry()
+            registry.register(BoardCollector(self._board, self._metrics))
+            self._metrics_url = Exporter(registry, settings.metrics_host, settings.metrics_port).start()
+        self._signals.install()
+        self._selector.register(self._signals.descriptor, selectors.EVENT_READ)
+        _LOG.info("listening on %s, metrics %s", self._address, self._metrics_url)
+
+    def _start_first(self) -> None:
+        try:
+            path = current_bundle(self._settings.bundle_root, self._settings.bundle_name)
+        except BundleError as error:
+            _LOG.error("no bundle to serve: %s", error)
+            self._exit_code = exit_codes.BUNDLE_REFUSED
+            return
+        self._lobby = start_lobby(self._settings, self._address)
+        self._start_generation(path, Purpose.START)
+
+    def _start_generation(self, path: Path, purpose: Purpose) -> None:
+        self._half = 1 - self._half
+        first_slot = self._half * self._settings.worker_count
+        child = start_generation(self._settings, self._address, path, self._board, first_slot)
+        self._starting = _Generation(child, path, purpose)
+        self._selector.register(child.report_descriptor, selectors.EVENT_READ)
+
+    def _handle_signals(self) -> None:
+        for number in self._signals.take():
+            if number in (signal.SIGTERM, signal.SIGINT):
+                _LOG.info("stopping on %s", number.name)
+                self._exit_code = exit_codes.OK
+            elif number == signal.SIGHUP:
+                self._reload_wanted = True
+
+    def _generations(self) -> Iterator[_Generation]:
+        return (one for one in (self._starting, self._serving, self._retiring) if one is not None)
+
+    def _read_reports(self) -> None:
+        for generation in list(self._generations()):
+            for report in generation.child.reports():
+                self._handle_report(generation, report)
+
+    def _handle_report(self, generation: _Generation, report: Report) -> None:
+        if isinstance(report, Ready):
+            generation.ready = report
+            self._take_over(generation, report)
+        elif isinstance(report, Refused | Failed):
+            generation.fault = report
+        elif isinstance(report, Workers):
+            generation.workers = report.ready
+            if generation is self._serving:
+                self._metrics.workers = report.ready
+        elif isinstance(report, WorkerLost):
+            self._metrics.worker_restarts += 1
+
+    def _take_over(self, generation: _Generation, ready: Ready) -> None:
+        """Let a generation that answers calls replace whatever answered before."""
+        previous, self._serving, self._starting = self._serving, generation, None
+        self._last_path = generation.path
+        if previous is not None:
+            self._retiring = previous
+            previous.child.end(signal.SIGUSR2)
+        if self._lobby is not None:
+            self._lobby.end(signal.SIGUSR2)
+        self._metrics.serving, self._metrics.serving_since_s = ready, time.time()
+        self._metrics.workers = generation.workers
+        if generation.purpose is Purpose.RELOAD:
+            self._metrics.reloads["ok"] += 1
+        countries = ", ".join(f"{one.code} ({one.items} items, {one.engine})" for one in ready.countries)
+        _LOG.info(
+            "serving on %s: bundle %s/%s (%s), countries %s, workers %d, metrics %s",
+            self._address,
+            ready.name,
+            ready.version,
+            generation.purpose.value,
+            countries,
+            generation.workers,
+            self._metrics_url,
+        )
+
+    def _reap(self) -> None:
+        """Notice children that have ended, after their last words are read."""
+        for generation in list(self._generations()):
+            status = generation.child.exit_status()
+            if status is None:
+                continue
+            for report in generation.child.reports():
+                self._handle_report(generation, report)
+            self._selector.unregister(generation.child.report_descriptor)
+            generation.child.close()
+            self._handle_end(generation, status)
+        if self._lobby is not None and self._lobby.exit_status() is not None:
+            self._lobby = None
+
+    def _handle_end(self, generation: _Generation, status: int) -> None:
+        if generation is self._retiring:
+            self._retiring = None
+            _LOG.info("the generation of %s has drained (%s)", generation.path, describe_exit(status, _EXIT_NAMES))
+        elif generation is self._serving:
+            self._serving = None
+            self._metrics.workers = 0
+            self._handle_lost(generation, _reason(generation, status))
+        else:
+            self._starting = None
+            self._handle_failed_start(generation, status)
+
+    def _handle_failed_start(self, generation: _Generation, status: int) -> None:
+        refused = isinstance(generation.fault, Refused)
+        reason = _reason(generation, status)
+        what = "refused" if refused else "failed"
+        if generation.purpose is not Purpose.RELOAD:
+            _LOG.error("bundle %s %s: %s", generation.path, what, reason)
+            self._exit_code = _start_exit_code(generation)
+            return
+        self._metrics.reloads[what] += 1
+        _LOG.error("reload %s, still serving %s: bundle %s: %s", what, self._last_path, generation.path, reason)
+        if self._serving is None:
+            self._restart()
+
+    def _handle_lost(self, generation: _Generation, reason: str) -> None:
+        _LOG.error("the generation of %s ended: %s", generation.path, reason)
+        self._lobby = self._lobby or start_lobby(self._settings, self._address)
+        if self._starting is None:
+            self._restart()
+
+    def _restart(self) -> None:
+        """Serve the last good bundle again, unless that has been tried too often lately."""
+        now = time.monotonic()
+        self._restarts.append(now)
+        if len(self._restarts) > _MAX_RESTARTS and now - self._restarts[0] < _RESTART_WINDOW_S:
+            _LOG.error("gave up: %d generations ended within %d s", len(self._restarts), _RESTART_WINDOW_S)
+            self._exit_code = exit_codes.FAILED
+            return
+        self._start_generation(self._last_path, Purpose.RESTART)
+
+    def _check_start_timeout(self) -> None:
+        generation = self._starting
+        if generation is None or time.monotonic() - generation.child.started_s < self._settings.start_timeout_s:
+            return
+        generation.timed_out = True
+        generation.fault = Failed(f"not ready within start_timeout_s = {self._settings.start_timeout_s:g} s")
+        generation.child.end(signal.SIGKILL)
+
+    def _begin_reload(self) -> None:
+        """Start the bundle that CURRENT names beside the one being served; one hand-over at a time."""
+        busy = self._starting is not None or self._retiring is not None or self._serving is None
+        if not self._reload_wanted or busy or self._exit_code is not None:
+            return
+        self._reload_wanted = False
+        try:
+            path = current_bundle(self._settings.bundle_root, self._settings.bundle_name)
+        except BundleError as error:
+            self._metrics.reloads["refused"] += 1
+            _LOG.error("reload refused, still serving %s: %s", self._last_path, error)
+            return
+        if path == self._last_path:
+            self._metrics.reloads["unchanged"] += 1
+            _LOG.info("reload: %s is already served", path)
+            return
+        _LOG.info("reload: starting %s", path)
+        self._start_generation(path, Purpose.RELOAD)
+
+    def _stop_children(self) -> None:
+        """Let everything drain at once; a second signal or the deadline ends it the hard way."""
+        children = [generation.child for generation in self._generations()]
+        for child in children:
+            child.end(signal.SIGTERM)
+        if self._lobby is not None:
+            # it has said NOT_SERVING all along, so there is nothing to announce
+            self._lobby.end(signal.SIGUSR2)
+            children.append(self._lobby)
+        settings = self._settings
+        deadline = time.monotonic() + settings.drain_delay_s + settings.grace_s + _STOP_MARGIN_S
+        while any(child.exit_status() is None for child in children):
+            self._selector.select(0.2)
+            for child in children:
+                child.reports()
+                if time.monotonic() > deadline:
+                    child.end(signal.SIGKILL)
+            for number in self._signals.take():
+                if number in (signal.SIGTERM, signal.SIGINT):
+                    for child in children:
+                        child.end(signal.SIGTERM)
+        _LOG.info("stopped")
+
+
+def _reason(generation: _Generation, status: int) -> str:
+    return generation.fault.message if generation.fault else describe_exit(status, _EXIT_NAMES)
+
+
+def _start_exit_code(generation: _Generation) -> int:
+    if generation.timed_out:
+        return exit_codes.START_TIMEOUT
+    return exit_codes.BUNDLE_REFUSED if isinstance(generation.fault, Refused) else exit_codes.FAILED

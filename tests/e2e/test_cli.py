@@ -1,0 +1,202 @@
+"""The command line, run as a person runs it."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from index_store.publish import publish
+from processes import SHORTLIST, serving
+from tiny_bundle import POLICY, tiny_content
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root with one published bundle."""
+    root = tmp_path_factory.mktemp("root")
+    publish(tiny_content(), root=root, name="tiny", version="v1", policy=POLICY)
+    return root
+
+
+@pytest.fixture(scope="module")
+def address(root: Path) -> Iterator[str]:
+    """A server of it."""
+    with serving(["--bundle-root", str(root), "--bundle-name", "tiny", "--workers", "1"]) as (_, address, _):
+        yield address
+
+
+def shortlist(*arguments: object) -> "subprocess.CompletedProcess[str]":
+    """Run the command and keep what it prints."""
+    command = [SHORTLIST, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def one_line_of(result: "subprocess.CompletedProcess[str]") -> str:
+    """The error message, which is one line and no traceback."""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("shortlist: ")
+    return line
+
+
+def test_query_prints_titles_of_candidates_for_a_sample_user(root: Path, address: str) -> None:
+    """A sample user's timeline is the history, and the table has ranks, keys, titles and scores."""
+    result = shortlist("query", "--address", address, "--bundle-root", root, "--country", "FR", "--user", "FR-sample")
+    assert result.returncode == 0, result.stderr
+    assert "10 candidates in FR for user FR-sample" in result.stdout
+    assert "history: 3 interactions, 3 in the catalogue" in result.stdout
+    assert result.stdout.count("Title ") == 10
+    assert "bundle v1" in result.stdout
+
+
+def test_query_by_keys_as_json_is_the_reply(address: str) -> None:
+    """`--json` prints the reply's fields for a program."""
+    result = shortlist(
+        "query", "--address", address, "--country", "FR", "--items", "fr-0001,fr-0002,zzz", "-k", 3, "--json"
+    )
+    reply = json.loads(result.stdout)
+    assert len(reply["candidates"]) == 3
+    assert reply["unknown_items"] == 1
+    assert all(candidate["details"]["item_key"].startswith("fr-") for candidate in reply["candidates"])
+
+
+def test_query_by_ids_reaches_items_without_keys(address: str) -> None:
+    """Numeric ids work where the catalogue has no keys, and the table then shows ids."""
+    result = shortlist("query", "--address", address, "--country", "DE", "--item-ids", "7", "-k", 2)
+    assert result.returncode == 0, result.stderr
+    assert "history: 1 interactions, 1 in the catalogue" in result.stdout
+
+
+def test_query_without_history_says_that_it_is_not_personal(address: str) -> None:
+    """The fallback is told to the person who asks."""
+    result = shortlist("query", "--address", address, "--country", "US", "-k", 4)
+    assert "not personal: the history is empty" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["--country", "XX"], 9, "NOT_FOUND: unknown country 'XX'; the bundle has DE, FR, US"),
+        (["--country", "FR", "-k", "0"], 9, "INVALID_ARGUMENT: invalid request: k: expected 1 to 1000, found 0"),
+        (["--country", "FR", "-k", "-1"], 2, "-k -1"),
+        (
+            ["--country", "FR", "--item-ids", "seven"],
+            2,
+            "--item-ids: expected numbers from 0 to 2^64 - 1, found 'seven'",
+        ),
+        (["--country", "FR", "--items", "a", "--user", "b"], 2, "give one of --user, --items and --item-ids"),
+        (["--country", "FR", "--user", "nobody"], 10, "no sample user nobody in FR; users of FR: FR-sample"),
+        (["--country", "FR", "--user", "US-sample"], 10, "user US-sample is a user of US"),
+        (["--country", "FR", "--address", "127.0.0.1:1"], 8, "is `shortlist serve` running there?"),
+        (["--country", "FR", "--user", "x", "--bundle-root", "/nowhere"], 10, "see --bundle-root"),
+    ],
+)
+def test_query_errors_are_one_line_with_their_exit_code(
+    root: Path, address: str, arguments: list[str], code: int, text: str
+) -> None:
+    """Whatever goes wrong, the message says what to do next and the exit code says whose turn it is."""
+    result = shortlist("query", "--address", address, "--bundle-root", root, *arguments)
+    assert text in one_line_of(result)
+    assert result.returncode == code
+
+
+def test_verify_accepts_a_good_bundle_by_version_and_by_name(root: Path) -> None:
+    """Both the version's directory and the bundle's directory with its CURRENT are understood."""
+    for path in (root / "tiny", root / "tiny" / "v1"):
+        result = shortlist("verify", path)
+        assert result.returncode == 0
+        assert "tiny/v1 is good: format 1.0, 3 countries" in result.stdout
+
+
+@pytest.mark.parametrize("command", ["verify", "inspect"])
+def test_what_is_no_bundle_is_refused_in_one_line(tmp_path: Path, command: str) -> None:
+    """A folder without a manifest is refused by name with the exit code for bundles."""
+    result = shortlist(command, tmp_path)
+    assert "ManifestMissing (M1)" in one_line_of(result)
+    assert result.returncode == 3
+
+
+def test_verify_refuses_a_flipped_bit(tmp_path: Path) -> None:
+    """The checksum error names the file."""
+    publish(tiny_content(), root=tmp_path, name="tiny", version="v1", policy=POLICY)
+    path = tmp_path / "tiny" / "v1" / "countries" / "FR" / "led" / "index.bin"
+    raw = bytearray(path.read_bytes())
+    raw[-1] ^= 1
+    path.write_bytes(raw)
+    result = shortlist("verify", tmp_path / "tiny")
+    assert "ChecksumMismatch (M10): countries/FR/led/index.bin" in one_line_of(result)
+    assert result.returncode == 3
+
+
+def test_inspect_shows_countries_curve_and_metrics(root: Path) -> None:
+    """What a person wants to know of a bundle is in the tables."""
+    result = shortlist("inspect", root / "tiny")
+    assert result.returncode == 0
+    for text in ("tiny version v1", "3 countries, 460 items", "FR: recall@10 of the graph", "chosen", "popularity"):
+        assert text in result.stdout
+
+
+def test_inspect_as_json_is_the_manifest(root: Path) -> None:
+    """`--json` gives the manifest to a program."""
+    result = shortlist("inspect", root / "tiny", "--json")
+    assert json.loads(result.stdout) == json.loads((root / "tiny" / "v1" / "manifest.json").read_text())
+
+
+def test_print_config_gives_settings_with_their_origin(tmp_path: Path) -> None:
+    """`serve --print-config` prints a TOML file that would give the same settings, and starts nothing."""
+    config = tmp_path / "shortlist.toml"
+    config.write_text("[limits]\nmax_k = 77\n")
+    result = shortlist("serve", "--config", config, "--port", 1234, "--print-config")
+    assert f"max_k = 77  # {config}" in result.stdout
+    assert "port = 1234  # command line" in result.stdout
+    again = tmp_path / "again.toml"
+    again.write_text(result.stdout)
+    assert "max_k = 77" in shortlist("serve", "--config", again, "--print-config").stdout
+
+
+@pytest.mark.parametrize(
+    ("toml", "text"),
+    [
+        ("[limits]\nmax_q = 77\n", "unknown key limits.max_q; did you mean limits.max_k?"),
+        ("[limits]\nmax_k = 0\n", "limits.max_k"),
+        ("[limits\n", "not valid TOML"),
+    ],
+)
+def test_wrong_settings_stop_the_start_in_one_line(tmp_path: Path, toml: str, text: str) -> None:
+    """A misspelt or impossible setting is named, with exit code 2."""
+    config = tmp_path / "shortlist.toml"
+    config.write_text(toml)
+    result = shortlist("serve", "--config", config)
+    assert text in one_line_of(result)
+    assert result.returncode == 2
+
+
+def test_serving_nothing_is_refused_in_words(tmp_path: Path) -> None:
+    """A root without the bundle ends the start with the exit code for bundles."""
+    result = shortlist("serve", "--bundle-root", tmp_path, "--bundle-name", "none", "--port", 0, "--metrics-port", 0)
+    assert "nothing is published under this name" in result.stderr + result.stdout
+    assert result.returncode == 3
+
+
+def test_the_load_client_reports_good_calls(root: Path, address: str) -> None:
+    """The open-loop client gets an answer to every planned request and prints its percentiles as JSON."""
+    command = [SHORTLIST.replace("bin/shortlist", "bin/python"), "-m", "loadtest", str(root / "tiny" / "v1")]
+    options = [
+        "--address",
+        address,
+        "--rates",
+        "50",
+        "--seconds",
+        "1",
+        "--warm-up",
+        "0.2",
+        "--connections",
+        "2",
+        "--json",
+    ]
+    result = subprocess.run([*command, *options], capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+    row = json.loads(result.stdout)
+    assert row["errors"] == 0
+    assert 0 < row["p50_ms"] <= row["p99_ms"]

@@ -1,0 +1,105 @@
+"""The one place where exceptions become statuses, and the handler around the three steps of an RPC."""
+
+import asyncio
+import logging
+
+import grpc
+import pytest
+
+from server.edge import retrieval_handler
+from server.errors import translate
+from server.metrics import CODES, Board, BoardCollector, MasterMetrics, WorkerMetrics
+from server.retrieval import UnknownCountryError
+
+
+class _Aborted(Exception):
+    pass
+
+
+class _Context:
+    """What a handler uses of grpc.aio's context."""
+
+    def __init__(self, remaining_s: float | None = None) -> None:
+        self._remaining_s = remaining_s
+        self.refused: tuple[object, ...] = ()
+
+    def time_remaining(self) -> float | None:
+        return self._remaining_s
+
+    async def abort(self, *refusal: object) -> None:
+        self.refused = refusal
+        raise _Aborted
+
+
+class _Rpc:
+    """An RPC whose work fails as it is told to, and that remembers what was called."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self._error = error
+        self.called = False
+
+    def decode(self, raw: bytes) -> bytes:
+        return raw
+
+    def call(self, request: bytes) -> bytes:
+        self.called = True
+        if self._error:
+            raise self._error
+        return request
+
+    def encode(self, request: bytes, answer: bytes) -> bytes:
+        return request + answer
+
+
+def _handled(board: Board) -> dict[str, float]:
+    (family,) = [one for one in BoardCollector(board, MasterMetrics()).collect() if one.name == "grpc_server_handled"]
+    return {
+        sample.labels["grpc_code"]: sample.value
+        for sample in family.samples
+        if sample.labels["grpc_method"] == "Retrieve" and sample.value
+    }
+
+
+def _run(rpc: _Rpc, context: _Context) -> tuple[bytes | None, dict[str, float]]:
+    board = Board.create(1)
+    handler = retrieval_handler("Retrieve", rpc, WorkerMetrics(board.slot(0)))
+    try:
+        reply = asyncio.run(handler(b"x", context))  # type: ignore[arg-type] # as much of it as is used
+    except _Aborted:
+        reply = None
+    return reply, _handled(board)
+
+
+def test_a_reply_is_counted_as_ok() -> None:
+    """Decode, call, encode, in this order."""
+    assert _run(_Rpc(), _Context()) == (b"xx", {"OK": 1})
+
+
+def test_a_bug_is_internal_and_tells_the_caller_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """INTERNAL with a constant text for the caller, the traceback for the log."""
+    context = _Context()
+    with caplog.at_level(logging.ERROR):
+        assert _run(_Rpc(ValueError("/secret/path")), context) == (None, {"INTERNAL": 1})
+    assert context.refused == (grpc.StatusCode.INTERNAL, "internal error", ())
+    assert "/secret/path" in caplog.text
+    assert "Traceback" in caplog.text
+
+
+def test_nothing_is_done_after_the_deadline() -> None:
+    """A call whose time is up is refused before the work."""
+    rpc, context = _Rpc(), _Context(remaining_s=-0.001)
+    assert _run(rpc, context) == (None, {"DEADLINE_EXCEEDED": 1})
+    assert not rpc.called
+    assert context.refused[0] == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_at_most_ten_countries_are_listed() -> None:
+    """The text of NOT_FOUND stays short."""
+    refusal = translate(UnknownCountryError("ZZ", [f"C{number:02d}" for number in range(12)]))
+    assert refusal.code == grpc.StatusCode.NOT_FOUND
+    assert refusal.text.endswith("C08, C09 and 2 more")
+
+
+def test_the_names_of_codes_are_those_of_grpc() -> None:
+    """The master writes them out because it must not import grpc."""
+    assert [code.name for code in sorted(grpc.StatusCode, key=lambda code: code.value[0])] == list(CODES)

@@ -1,0 +1,93 @@
+"""Writes what the parts found: `report.md` with tables and remarks, plots as PNG beside it, tables on the console."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+from rich.table import Table
+
+from shortlist_training.reproduction.parts import Cell, Plot, ResultTable
+from shortlist_training.reproduction.runner import Finished
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+
+
+def console_table(table: ResultTable) -> Table:
+    """Show a result table."""
+    shown = Table(title=table.title, title_justify="left", caption=table.protocol, caption_justify="left")
+    shown.add_column("")
+    for column in table.columns:
+        shown.add_column(column, justify="right")
+    for name, cells in table.rows:
+        shown.add_row(name, *(_text(cell) for cell in cells))
+    return shown
+
+
+def write_report(finished: Sequence[Finished], out: Path, command: str) -> Path:
+    """Write `report.md` and its plots into `out`; returns the report's path."""
+    out.mkdir(parents=True, exist_ok=True)
+    lines = [
+        "# Reproduction report",
+        "",
+        f"Made by `{command}`. Every part can be run again alone; finished parts are kept.",
+        "",
+    ]
+    for part in finished:
+        lines += [f"## {part.title}", ""]
+        for table in part.result.tables:
+            lines += _markdown(table)
+        for plot in part.result.plots:
+            draw(plot, out / f"{plot.name}.png")
+            lines += [f"![{plot.title}]({plot.name}.png)", ""]
+        lines += [*(f"- {remark}" for remark in part.result.remarks), ""]
+    lines += _costs(finished)
+    path = out / "report.md"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def draw(plot: Plot, path: Path) -> None:
+    """Draw one plot as PNG."""
+    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    if plot.matrix is not None:
+        image = axes.imshow(plot.matrix, cmap="viridis")
+        axes.set_xticks(range(len(plot.matrix_labels)), plot.matrix_labels, rotation=90)
+        axes.set_yticks(range(len(plot.matrix_labels)), plot.matrix_labels)
+        figure.colorbar(image)
+    for curve in plot.curves:
+        (line,) = axes.plot(curve.x, curve.y, marker="o", label=curve.label)
+        if curve.low and curve.high:
+            axes.fill_between(curve.x, curve.low, curve.high, color=line.get_color(), alpha=0.15)
+    if plot.curves:
+        axes.legend()
+        axes.grid(visible=True, alpha=0.3)
+    if plot.log_x:
+        axes.set_xscale("log")
+    axes.set(title=plot.title, xlabel=plot.x_label, ylabel=plot.y_label)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def _markdown(table: ResultTable) -> list[str]:
+    header = f"| | {' | '.join(table.columns)} |"
+    rule = f"|---|{'---:|' * len(table.columns)}"
+    rows = [f"| {name} | {' | '.join(_text(cell) for cell in cells)} |" for name, cells in table.rows]
+    return [f"**{table.title}**", "", header, rule, *rows, "", table.protocol, ""]
+
+
+def _costs(finished: Sequence[Finished]) -> list[str]:
+    lines = ["## What it cost", "", "| part | seed | wall s | CPU s | peak MB |", "|---|---:|---:|---:|---:|"]
+    lines += [
+        f"| {part.name} | {part.seed} | {part.wall_s:g} | {part.cpu_s:g} | {part.peak_mb:g} |" for part in finished
+    ]
+    return lines
+
+
+def _text(cell: Cell | str | None) -> str:
+    if cell is None:
+        return "-"
+    if isinstance(cell, str):
+        return cell
+    bounds = f" [{cell.low:.3f}, {cell.high:.3f}]" if cell.low is not None and cell.high is not None else ""
+    return f"{cell.value:.4f}{bounds}"
