@@ -20,8 +20,8 @@ demo: $(BUNDLES)/online-retail/CURRENT
 ## serve: serve the published demo bundle
 serve: $(VENV)/.run
 	@printf '%s\n' '' 'Query it from a second terminal:' '' \
-	  '    $(BIN)/shortlist query --country FR --user 12681' \
-	  '    $(BIN)/shortlist query --country FR --items 22554,22556,23206' ''
+	  '    $(BIN)/shortlist query --country FR --user 12413' \
+	  '    $(BIN)/shortlist query --country FR --items 22554,22556,22551' ''
 	exec $(BIN)/shortlist serve --config deploy/demo.toml
 
 ## test: the whole suite

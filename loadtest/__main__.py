@@ -14,6 +14,17 @@ from loadtest.client import Outcome, run_open_loop
 from loadtest.cpu import tree_cpu_s
 from loadtest.workload import requests_of, send_times_s
 
+_HEADINGS = {
+    "offered_qps": "offered/s",
+    "achieved_qps": "got/s",
+    "errors": "errors",
+    "p50_ms": "p50 ms",
+    "p90_ms": "p90 ms",
+    "p99_ms": "p99 ms",
+    "p99_9_ms": "p99.9 ms",
+    "client_late_ms": "late ms",
+    "server_cpu_us": "CPU µs",
+}
 _SEED = 7
 _DRAWN = 5000
 
@@ -73,7 +84,7 @@ def _table(rows: list[dict[str, float]], connections: int) -> Table:
         title=f"Open loop, {connections} connections; latency from the planned send time", title_justify="left"
     )
     for name in rows[0]:
-        table.add_column(name.replace("_", " "), justify="right")
+        table.add_column(_HEADINGS[name], justify="right")
     for row in rows:
         table.add_row(*(f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}" for value in row.values()))  # noqa: PLR2004
     return table

@@ -165,14 +165,15 @@ class Master:
         self._metrics.workers = generation.workers
         if generation.purpose is Purpose.RELOAD:
             self._metrics.reloads["ok"] += 1
-        countries = ", ".join(f"{one.code} ({one.items} items, {one.engine})" for one in ready.countries)
+        items = sum(country.items for country in ready.countries)
         _LOG.info(
-            "serving on %s: bundle %s/%s (%s), countries %s, workers %d, metrics %s",
+            "serving on %s: bundle %s/%s (%s), %d countries, %d items, %d workers, metrics %s",
             self._address,
             ready.name,
             ready.version,
             generation.purpose.value,
-            countries,
+            len(ready.countries),
+            items,
             generation.workers,
             self._metrics_url,
         )

@@ -4,6 +4,7 @@ import importlib.util
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,3 +48,48 @@ def test_every_must_of_the_format_has_its_error_and_every_error_its_must() -> No
         each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.BundleError)
     ]
     assert documented == [(each.rule, each.__name__) for each in classes if each is not errors.BundleError]
+
+
+def test_the_readme_has_every_setting_and_no_other() -> None:
+    """Keys, variables and defaults of the settings table are those of the code."""
+    from server.settings import SPECS  # noqa: PLC0415 - only this test speaks of it
+
+    rows = re.findall(
+        r"^\| `(\w+\.\w+)` \| `(\w+)` \| `?([^`|]+?)`? \|", (ROOT / "README.md").read_text(), re.MULTILINE
+    )
+    shown = {spec.toml_key: f"{spec.default:g}" if isinstance(spec.default, float) else spec.default for spec in SPECS}
+    assert rows == [(spec.toml_key, spec.variable, str(shown[spec.toml_key])) for spec in _in_order(rows, SPECS)]
+    assert len(rows) == len(SPECS)
+
+
+def _in_order(rows: list[tuple[str, str, str]], specs: tuple[Any, ...]) -> list[Any]:
+    by_key = {spec.toml_key: spec for spec in specs}
+    return [by_key[key] for key, _, _ in rows]
+
+
+def test_the_readme_has_every_metric_and_no_other() -> None:
+    """What a fresh server would expose is what the table lists."""
+    from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415 - only this test speaks of them
+
+    from server.metrics import Board, BoardCollector, MasterMetrics  # noqa: PLC0415
+    from server.reports import CountryReport, Ready  # noqa: PLC0415
+
+    metrics = MasterMetrics()
+    metrics.serving = Ready("demo", "v1", "1.0", 1, (CountryReport("FR", 1, "exact", 1.0),))
+    registry = CollectorRegistry()
+    registry.register(BoardCollector(Board.create(1), metrics))
+    exposed = set(re.findall(r"^# TYPE (\w+)", generate_latest(registry).decode(), re.MULTILINE))
+    documented = re.findall(r"^\| `((?:grpc|shortlist)_\w+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert set(documented) == exposed
+    assert len(documented) == len(exposed)
+
+
+def test_exit_codes_of_the_readme_are_those_of_the_code() -> None:
+    """Each number is named in the README and in the command's help."""
+    from server import exit_codes  # noqa: PLC0415 - only this test speaks of them
+    from server.cli import EXIT_CODES  # noqa: PLC0415
+
+    internal = {"WORKER_BOOT"}
+    codes = {value for name, value in vars(exit_codes).items() if name.isupper() and name not in internal}
+    for text in (EXIT_CODES, (ROOT / "README.md").read_text().partition("Exit codes:")[2].partition("##")[0]):
+        assert {int(number) for number in re.findall(r"\b(\d+) [a-z]", text)} == codes

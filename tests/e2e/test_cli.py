@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from index_store.publish import publish
-from processes import SHORTLIST, serving
+from processes import PYTHON, SHORTLIST, serving
 from tiny_bundle import POLICY, tiny_content
 
 
@@ -181,7 +181,7 @@ def test_serving_nothing_is_refused_in_words(tmp_path: Path) -> None:
 
 def test_the_load_client_reports_good_calls(root: Path, address: str) -> None:
     """The open-loop client gets an answer to every planned request and prints its percentiles as JSON."""
-    command = [SHORTLIST.replace("bin/shortlist", "bin/python"), "-m", "loadtest", str(root / "tiny" / "v1")]
+    command = [PYTHON, "-m", "loadtest", str(root / "tiny" / "v1")]
     options = [
         "--address",
         address,
@@ -200,3 +200,15 @@ def test_the_load_client_reports_good_calls(root: Path, address: str) -> None:
     row = json.loads(result.stdout)
     assert row["errors"] == 0
     assert 0 < row["p50_ms"] <= row["p99_ms"]
+
+
+def test_the_python_request_of_the_readme_runs_as_printed(address: str) -> None:
+    """The README's example, its address apart, prints ten candidates."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    code = readme.partition("```python\n")[2].partition("```")[0]
+    assert '"127.0.0.1:50051"' in code
+    # the first call of a cold channel on a busy machine may take longer than a ranking service would wait
+    code = code.replace("127.0.0.1:50051", address).replace("timeout=0.05", "timeout=10")
+    result = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.splitlines()) == 10

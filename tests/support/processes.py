@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _SERVING = re.compile(r"serving on (\S+): .*metrics (\S+)")
+PYTHON = sys.executable
 SHORTLIST = str(Path(sys.executable).parent / "shortlist")
 
 
