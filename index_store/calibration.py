@@ -135,7 +135,8 @@ def _sweep(
     """Measure rising ef until the target has been passed once more; later points would only cost time."""
     k = min(policy.recall_k, len(vectors))
     measured: list[Measured] = []
-    for ef in policy.ef_grid:
+    # hnswlib searches with max(ef, k): a smaller ef would look as good here and be worse for a smaller k
+    for ef in sorted({max(ef, k) for ef in policy.ef_grid}):
         graph.set_ef(ef)
         found = recall(graph, vectors, queries, k)
         point = CurvePoint(space=space, ef=ef, recall=found, search_us=_median_search_us(graph, queries, k))

@@ -90,7 +90,8 @@ class IndexPolicy:
     """How the publisher chooses an index per country.
 
     A country with fewer than `exact_below` items is searched exactly. Others get an HNSW graph for each space, and
-    the smallest ef of `ef_grid` that reaches `recall_target` of recall@`recall_k` against exact search wins.
+    the smallest ef of `ef_grid`, but at least `recall_k`, that reaches `recall_target` of recall@`recall_k` against
+    exact search wins.
     """
 
     recall_target: float = 0.95
@@ -98,6 +99,6 @@ class IndexPolicy:
     exact_below: int = 2_000
     m: int = 16
     ef_construction: int = 200
-    ef_grid: tuple[int, ...] = (16, 32, 64, 100, 128, 192, 256, 384, 512, 768, 1024, 2048)
+    ef_grid: tuple[int, ...] = (100, 128, 192, 256, 384, 512, 768, 1024, 2048)
     spaces: tuple[Space, ...] = ("ip", "l2_augmented")
     seed: int = 7

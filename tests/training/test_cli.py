@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from index_store.bundle import verify_bundle
 from index_store.errors import RecallUnderTarget
+from index_store.manifest import read_manifest
 from shortlist_training.cli import app
 from shortlist_training.workspace import Workspace
 
@@ -79,6 +80,18 @@ def test_one_seed_gives_identical_vectors(shop: Any, tuning: str) -> None:
     for first, second in zip(arrays["first"], arrays["second"], strict=True):
         assert first.tobytes() == second.tobytes()
     assert arrays["first"][1].tobytes() != arrays["third"][1].tobytes()
+
+
+def test_two_runs_with_one_seed_publish_the_same_files(shop: Any) -> None:
+    """From the log to the graphs: every file of two independent runs has the same hash."""
+    shop.settings["index"] = {"exact_below": 10, "recall_k": 10}
+    shop.write()
+    listed = []
+    for version in ("first", "second"):
+        assert invoke(shop.folder, "run", "--version", version, runs=version).exit_code == 0
+        listed.append(read_manifest(shop.folder / "bundles/shop" / version).files)
+    assert listed[0] == listed[1]
+    assert any(entry.path.endswith("index.bin") for entry in listed[0])
 
 
 @pytest.mark.parametrize(("step", "needed"), [("train", "ingest"), ("evaluate", "train"), ("publish", "evaluate")])

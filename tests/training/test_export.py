@@ -59,3 +59,9 @@ def test_a_graph_that_disagrees_is_refused(model: Led, graph: bytes) -> None:
     other = trained_model(model.item_vectors().detach().numpy() + 0.01, np.zeros(30, dtype=np.float32))
     with pytest.raises(ExportError, match=r"differs from the trained model by 1\.0\de-02 at batch 1"):
         check_parity(graph, led_spec(6, 5, OPSET), other, model.item_vectors().detach().numpy(), seed=1)
+
+
+def test_the_graph_says_nothing_of_where_it_was_made(graph: bytes) -> None:
+    """No path of the exporting machine is in the graph, so that two machines export the same bytes."""
+    assert b".py" not in graph
+    assert b"site-packages" not in graph

@@ -103,5 +103,16 @@ def _export(dim: int, spec: EncoderSpec) -> bytes:
         message = "the exporter gave no graph; nothing was published"
         raise ExportError(message)
     graph = program.model_proto
+    strip_origins(graph)
     onnx.checker.check_model(graph, full_check=True)
     return graph.SerializeToString(deterministic=True)
+
+
+def strip_origins(model: onnx.ModelProto) -> None:
+    """Remove the exporter's notes on where each node comes from: they hold this machine's paths and stack traces."""
+    model.ClearField("metadata_props")
+    model.graph.ClearField("metadata_props")
+    model.graph.ClearField("doc_string")
+    for part in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
