@@ -1,8 +1,10 @@
 """Arrays and string tables on disk (M12, M14). Arrays are memory-mapped: workers share their pages."""
 
+import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,21 +13,46 @@ from index_store.errors import ArrayMalformed, StringTableMalformed
 
 
 def load_array(path: Path, dtype: type[np.generic], shape: tuple[int | None, ...]) -> NDArray[Any]:
-    """Map an `.npy` file read-only; `None` in `shape` is any size. `ArrayMalformed` names expected and found."""
-    try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
-        message = f"{path.name} of {path.parent}: not an .npy file: {error}"
-        raise ArrayMalformed(message) from error
-    fits = len(array.shape) == len(shape) and all(e is None or e == a for e, a in zip(shape, array.shape, strict=True))
-    if array.dtype != np.dtype(dtype) or not fits or not array.flags.c_contiguous:
+    """Map an `.npy` file read-only; `None` in `shape` is any size. `ArrayMalformed` names expected and found.
+
+    `np.load` would also open archives and pickles and believe any size; here only the header is parsed, and the file
+    must be exactly as long as it says.
+    """
+    with path.open("rb") as file:
+        found_shape, fortran_order, found_dtype = _read_header(path, file)
+        offset = file.tell()
+    fits = len(found_shape) == len(shape) and all(e is None or e == a for e, a in zip(shape, found_shape, strict=True))
+    if found_dtype != np.dtype(dtype) or fortran_order or not fits:
         expected = tuple("any" if size is None else size for size in shape)
-        message = (
-            f"{path.name} of {path.parent}: expected {np.dtype(dtype)} {expected} in C order, "
-            f"found {array.dtype} {array.shape}"
-        )
-        raise ArrayMalformed(message)
-    return array
+        found = f"{found_dtype} {found_shape} in {'Fortran' if fortran_order else 'C'} order"
+        _refuse(path, f"expected {np.dtype(dtype)} {expected} in C order, found {found[:_SHOWN]}")
+    size = offset + math.prod(found_shape) * found_dtype.itemsize
+    if path.stat().st_size != size:
+        _refuse(path, f"expected {size} bytes for {found_shape}, found {path.stat().st_size}")
+    if 0 in found_shape:
+        return np.empty(found_shape, dtype)  # nothing to map
+    return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=found_shape)
+
+
+def _read_header(path: Path, file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # a header of Python 2 is one
+            version = np.lib.format.read_magic(file)
+            if version != (1, 0):
+                message = f"version {version}"
+                raise ValueError(message)  # noqa: TRY301 - refused like all other faults of a header
+            shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
+    except Exception as error:  # numpy parses the header as Python and lets through what that raises
+        _refuse(path, f"expected an .npy file of version 1.0, found {type(error).__name__}: {str(error)[:_SHOWN]}")
+    if any(type(size) is not int or not 0 <= size <= _MOST for size in shape):
+        _refuse(path, f"expected sizes from 0 to {_MOST}, found {str(shape)[:_SHOWN]}")
+    return shape, fortran_order, dtype
+
+
+def _refuse(path: Path, reason: str) -> NoReturn:
+    message = f"{path.name} of {path.parent}: {reason}"
+    raise ArrayMalformed(message)
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
@@ -33,6 +60,9 @@ def save_array(path: Path, array: NDArray[Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     np.save(path, np.ascontiguousarray(array), allow_pickle=False)
 
+
+_SHOWN = 200  # characters of a file's own words in a message
+_MOST = 2**40  # elements along one axis
 
 # a byte 10xxxxxx continues a UTF-8 character
 _CONTINUATION = 0b1000_0000

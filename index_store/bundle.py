@@ -7,7 +7,7 @@ from pathlib import Path
 
 from index_store.catalog import Catalog
 from index_store.country import Country
-from index_store.errors import EncoderMismatch
+from index_store.errors import BundleError, BundleUnreadable, EncoderMismatch
 from index_store.golden import GoldenRequest, load_golden, replay_golden
 from index_store.integrity import check_files
 from index_store.layout import GOLDEN
@@ -60,11 +60,21 @@ class Bundle:
 
 
 def load_bundle(path: Path) -> Bundle:
-    """Verify M1 to M19 (the graph's side of M15 apart) and load everything but the encoder sessions.
+    """Verify M1 to M19 and M22 (the graph's side of M15 apart) and load everything but the encoder sessions.
 
     Raises the `BundleError` of the first MUST that does not hold. Verification comes before use: no array, graph or
     spec is opened whose hash is not the manifest's.
     """
+    try:
+        return _load(path)
+    except BundleError:
+        raise
+    except Exception as error:  # whatever a file makes a library raise, it is the file that is refused
+        message = f"{path}: {type(error).__name__}: {error}"
+        raise BundleUnreadable(message) from error
+
+
+def _load(path: Path) -> Bundle:
     start = time.monotonic()
     manifest = read_manifest(path)
     check_files(path, manifest)

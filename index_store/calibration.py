@@ -53,11 +53,15 @@ def calibrate(
     Raises `RecallUnderTarget` with the best point of every space when none reaches it.
     """
     count, dim = vectors.shape
-    k = min(policy.recall_k, count)
-    facts = {"dim": dim, "recall_k": k, "recall_target": policy.recall_target, "own_queries": own_queries}
+    facts = {
+        "dim": dim,
+        "recall_k": min(policy.recall_k, count),
+        "recall_target": policy.recall_target,
+        "queries": len(queries),
+        "own_queries": own_queries,
+    }
     if count < policy.exact_below:
-        entry = LedEntry(engine="exact", recall=1.0, queries=len(queries), curve=(), **facts)
-        return Calibrated(entry, None)
+        return Calibrated(LedEntry(engine="exact", recall=1.0, curve=(), **facts), None)
     graphs = {
         space: HnswIndex.build(vectors, space, m=policy.m, ef_construction=policy.ef_construction, seed=policy.seed)
         for space in policy.spaces
@@ -70,7 +74,6 @@ def calibrate(
     entry = LedEntry(
         engine="hnsw",
         recall=chosen.recall,
-        queries=len(queries),
         curve=tuple(each.point for each in measured),
         space=chosen.space,
         ef=chosen.ef,

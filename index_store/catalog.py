@@ -57,28 +57,24 @@ class Catalog:
         """Raise `CatalogInvalid` on duplicate ids or keys, an empty key, or a negative popularity (M13)."""
         repeated = self._sorted_ids[1:][self._sorted_ids[1:] == self._sorted_ids[:-1]]
         if len(repeated):
-            message = f"country {country}: item id {repeated[0]} occurs more than once"
+            message = f"country {country}: expected different item ids, found {repeated[0]} more than once"
             raise CatalogInvalid(message)
         keys = self._columns.get("keys")
         if keys and len(self._row_of_key) != len(keys):
-            message = f"country {country}: {len(keys) - len(self._row_of_key)} string keys occur more than once"
+            message = f"country {country}: expected {len(keys)} different keys, found {len(self._row_of_key)}"
             raise CatalogInvalid(message)
         if "" in self._row_of_key:
-            message = f"country {country}: row {self._row_of_key['']} has an empty key"
+            row = self._row_of_key[""]
+            message = f"country {country}: expected keys of at least one character, found an empty one in row {row}"
             raise CatalogInvalid(message)
         if (self.popularity < 0).any():
-            message = f"country {country}: popularity {self.popularity.min()} is negative"
+            message = f"country {country}: expected popularity of at least 0, found {self.popularity.min()}"
             raise CatalogInvalid(message)
 
     @property
     def size(self) -> int:
         """N."""
         return len(self.item_ids)
-
-    @property
-    def has_keys(self) -> bool:
-        """Whether items have string keys of their own."""
-        return "keys" in self._columns
 
     def rows_of_ids(self, item_ids: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Rows (M,) of M item ids, -1 for an id that is not in the catalogue."""

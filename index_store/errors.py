@@ -5,7 +5,7 @@ Each message names the file or field, what was expected and what was found; `rul
 
 
 class BundleError(Exception):
-    """The bundle was refused; `rule` is the violated MUST of docs/bundle-format.md, "M1" to "M21"."""
+    """The bundle was refused; `rule` is the violated MUST of docs/bundle-format.md, "M1" to "M22"."""
 
     rule: str = ""
 
@@ -138,6 +138,12 @@ class CurrentInvalid(BundleError):
     """`CURRENT` is missing or does not name a version directory."""
 
     rule = "M21"
+
+
+class BundleUnreadable(BundleError):
+    """The operating system or a parser refuses a file in a way that no other MUST names."""
+
+    rule = "M22"
 
 
 class VersionExists(Exception):

@@ -20,6 +20,7 @@ from index_store.layout import LED_GRAPH, LED_SPEC, OPTIONAL_FILES, required_fil
 from index_store.manifest import MANIFEST_NAME, FileEntry, Manifest
 
 _CHUNK_BYTES = 1024 * 1024
+_MAX_PATH = 200  # characters; the layout's own paths are far shorter
 
 
 def check_files(directory: Path, manifest: Manifest) -> None:
@@ -52,8 +53,8 @@ def file_sha256(path: Path, on_bytes: Callable[[int], None] | None = None) -> st
 def _check_path(directory: Path, text: str) -> None:
     path = PurePosixPath(text)
     normal = text == str(path) and not path.is_absolute() and "\\" not in text and "\0" not in text
-    if not normal or text == "." or ".." in path.parts:
-        message = f"path {text!r} is not a relative path in normal form inside the bundle"
+    if not normal or text == "." or ".." in path.parts or len(text) > _MAX_PATH:
+        message = f"path {text[:_MAX_PATH]!r} is not a relative path in normal form inside the bundle"
         raise UnsafePath(message)
     here = directory
     for part in path.parts:
@@ -88,13 +89,18 @@ def _check_layout(manifest: Manifest) -> None:
 
 def _check_no_others(directory: Path, manifest: Manifest) -> None:
     listed = {entry.path for entry in manifest.files} | {MANIFEST_NAME}
-    for folder, folders, files in os.walk(directory):
+    for folder, folders, files in os.walk(directory, onerror=_refuse_unreadable):
         links = [name for name in folders if (Path(folder) / name).is_symlink()]
         for name in sorted(files + links):
             path = (Path(folder) / name).relative_to(directory).as_posix()
             if path not in listed:
-                message = f"{path} lies in the bundle, but the manifest does not list it"
+                message = f"{path!r} lies in the bundle, but the manifest does not list it"
                 raise FileUnlisted(message)
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    message = f"{error.filename!r} cannot be searched for files that are not listed: {error.strerror}"
+    raise FileUnlisted(message) from error
 
 
 def _check_size(directory: Path, entry: FileEntry) -> None:

@@ -43,7 +43,7 @@ class LedShard:
         vectors = load_array(directory / led_vectors(country), np.float32, (entry.items, led.dim))
         if not np.isfinite(vectors).all():
             row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
-            message = f"country {country}: the vector of row {row} has NaN or infinity"
+            message = f"country {country}: expected finite vectors, found NaN or infinity in row {row}"
             raise VectorsInvalid(message)
         if led.engine == "exact":
             return cls.of(led, vectors, ExactIndex(vectors))

@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 from pathlib import Path
 
 from index_store.errors import CurrentInvalid
@@ -14,13 +15,7 @@ _MAX_POINTER_BYTES = 256
 def current_bundle(root: Path, name: str) -> Path:
     """The version directory that `<root>/<name>/CURRENT` names; `CurrentInvalid` if there is none (M21)."""
     pointer = root / name / CURRENT_NAME
-    try:
-        with pointer.open("rb") as file:
-            raw = file.read(_MAX_POINTER_BYTES + 1)
-    except OSError as error:
-        message = f"{pointer} cannot be read ({error.strerror}): nothing is published under this name"
-        raise CurrentInvalid(message) from error
-    line = raw.decode("utf-8", errors="replace").removesuffix("\n")
+    line = _read_pointer(pointer).decode("utf-8", errors="replace").removesuffix("\n")
     if not re.match(NAME_PATTERN, line) or "\n" in line:
         message = f"{pointer}: expected one line with a version, found {line[:80]!r}"
         raise CurrentInvalid(message)
@@ -29,6 +24,21 @@ def current_bundle(root: Path, name: str) -> Path:
         message = f"{pointer} names version {line}, but {directory} is not a directory"
         raise CurrentInvalid(message)
     return directory
+
+
+def _read_pointer(pointer: Path) -> bytes:
+    try:
+        # a FIFO would block whoever reads it, and the master reads this
+        descriptor = os.open(pointer, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except (OSError, ValueError) as error:
+        message = f"{pointer} cannot be read ({error}): nothing is published under this name"
+        raise CurrentInvalid(message) from error
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - the descriptor is open already
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            message = f"{pointer}: expected a regular file, found {stat.filemode(mode)}"
+            raise CurrentInvalid(message)
+        return file.read(_MAX_POINTER_BYTES + 1)
 
 
 def set_current(root: Path, name: str, version: str) -> None:

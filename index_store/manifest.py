@@ -1,7 +1,9 @@
 """The manifest: its types, its parsing, its facts. Reads no other file of the bundle."""
 
+import json
+import stat
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -13,16 +15,23 @@ KNOWN_VERSIONS = ("1.0",)
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 
+_T = TypeVar("_T")
+
 # Names become directory names and metric labels, so their alphabet is small.
-NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$"
-COUNTRY_PATTERN = r"^[A-Za-z0-9_-]{1,32}$"
+NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z"
+COUNTRY_PATTERN = r"^[A-Za-z0-9_-]{1,32}\Z"
+
+_LATEST_MS = 253_402_300_799_999  # the year 9999
+_MOST = 2**31 - 1  # what hnswlib, numpy and the wire can all count to
 
 Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
 CountryCode = Annotated[str, msgspec.Meta(pattern=COUNTRY_PATTERN)]
-Count = Annotated[int, msgspec.Meta(ge=0)]
-Positive = Annotated[int, msgspec.Meta(ge=1)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
+Positive = Annotated[int, msgspec.Meta(ge=1, le=_MOST)]
+Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=_LATEST_MS)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Column = Literal["keys", "titles", "merchants", "categories"]
 Space = Literal["ip", "l2_augmented"]
 
@@ -31,7 +40,7 @@ class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One file of the bundle: POSIX path relative to it, size, content hash."""
 
     path: str
-    bytes: Count
+    bytes: Bytes
     sha256: Sha256
 
 
@@ -88,6 +97,11 @@ class CountryEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     columns: tuple[Column, ...]
     led: LedEntry
 
+    def __post_init__(self) -> None:
+        if len(set(self.columns)) != len(self.columns):
+            message = f"columns must be named once each, found {', '.join(self.columns)}"
+            raise ValueError(message)
+
 
 class TrainingEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the vectors come from: sha256 of the data, seed, offline metrics by model, the whole configuration."""
@@ -105,7 +119,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format_version: str
     name: Name
     version: Name
-    created_ms: Count
+    created_ms: Milliseconds
     files: tuple[FileEntry, ...]
     encoders: dict[str, EncoderEntry]
     countries: Annotated[dict[CountryCode, CountryEntry], msgspec.Meta(min_length=1)]
@@ -122,14 +136,23 @@ class _Header(msgspec.Struct):
 def read_manifest(directory: Path) -> Manifest:
     """Read and check `directory/manifest.json` (M1 to M4)."""
     path = directory / MANIFEST_NAME
-    if path.is_symlink() or not path.is_file():
-        message = f"{path} does not exist: this version was never published"
+    try:
+        status = path.lstat()
+    except (OSError, ValueError) as error:
+        message = f"{path} cannot be found ({error}): this version was never published"
+        raise ManifestMissing(message) from error
+    if not stat.S_ISREG(status.st_mode):
+        message = f"{path}: expected a regular file, found {stat.filemode(status.st_mode)}"
         raise ManifestMissing(message)
-    size = path.stat().st_size
-    if size > MAX_MANIFEST_BYTES:
-        message = f"{path}: expected at most {MAX_MANIFEST_BYTES} bytes, found {size}"
+    if status.st_size > MAX_MANIFEST_BYTES:
+        message = f"{path}: expected at most {MAX_MANIFEST_BYTES} bytes, found {status.st_size}"
         raise ManifestMissing(message)
-    manifest = parse_manifest(path.read_bytes())
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        message = f"{path} cannot be read: {error.strerror}"
+        raise ManifestMissing(message) from error
+    manifest = parse_manifest(raw)
     found = (directory.parent.name, directory.name)
     if found != (manifest.name, manifest.version):
         message = f"{path} speaks of {manifest.name}/{manifest.version}, but lies in {found[0]}/{found[1]}"
@@ -139,22 +162,39 @@ def read_manifest(directory: Path) -> Manifest:
 
 def parse_manifest(raw: bytes) -> Manifest:
     """Decode a manifest; the format version is judged before the rest (M2, M3)."""
-    try:
-        header = msgspec.json.decode(raw, type=_Header)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        message = f"{MANIFEST_NAME}: {error}"
-        raise ManifestMalformed(message) from error
+    header = _decode(raw, _Header)
     if header.format != FORMAT or header.format_version not in KNOWN_VERSIONS:
         message = (
             f"{MANIFEST_NAME}: expected format {FORMAT!r} in version {' or '.join(KNOWN_VERSIONS)}, "
             f"found {header.format!r} in version {header.format_version!r}"
         )
         raise FormatVersionUnsupported(message)
+    manifest = _decode(raw, Manifest)
     try:
-        return msgspec.json.decode(raw, type=Manifest)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        json.loads(raw, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
         message = f"{MANIFEST_NAME}: {error}"
         raise ManifestMalformed(message) from error
+    return manifest
+
+
+def _decode(raw: bytes, kind: type[_T]) -> _T:
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        message = f"{MANIFEST_NAME}: {error}"
+        raise ManifestMalformed(message) from error
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Refuse a key that stands twice: readers would differ in which one they believe."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        message = f"the key {twice!r} stands more than once in one object"
+        raise ValueError(message)
+    return found
 
 
 def encode_manifest(manifest: Manifest) -> bytes:

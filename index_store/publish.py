@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -65,7 +66,8 @@ def publish(
     if target.exists():
         message = f"{target} is published already; publish under another version"
         raise VersionExists(message)
-    staging = root / f".staging-{os.getpid()}"
+    root.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=root))
     staged = staging / name / version
     try:
         staged.mkdir(parents=True)

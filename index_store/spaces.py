@@ -16,8 +16,13 @@ def stored_dim(space: Space, dim: int) -> int:
     return -(-needed // _SIMD_FLOATS) * _SIMD_FLOATS
 
 
-def stored_items(space: Space, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Lay out items (N, D) as (N, stored_dim); for `l2_augmented` all rows get the largest norm M.
+def largest_square(vectors: NDArray[np.float32]) -> float:
+    """M², the largest squared norm among items (N, D)."""
+    return float(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64).max())
+
+
+def stored_items(space: Space, vectors: NDArray[np.float32], largest: float) -> NDArray[np.float32]:
+    """Lay out items (N, D) as (N, stored_dim); for `l2_augmented` all get the norm M of `largest` = M².
 
     `|q - x|² = |q|² + M² - 2 <q, x>`: the L2 order is the order of inner products (Bachrach et al. 2014, section 3).
     """
@@ -26,7 +31,7 @@ def stored_items(space: Space, vectors: NDArray[np.float32]) -> NDArray[np.float
     stored[:, :dim] = vectors
     if space == "l2_augmented":
         squares = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)
-        stored[:, dim] = np.sqrt(np.maximum(squares.max() - squares, 0.0))
+        stored[:, dim] = np.sqrt(np.maximum(largest - squares, 0.0))
     return stored
 
 

@@ -33,6 +33,10 @@ class EncoderSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     opset: int
 
     def __post_init__(self) -> None:
+        names = [tensor.name for tensor in self.inputs]
+        if len(set(names)) != len(names):
+            message = f"encoder {self.encoder}: inputs must be named once each, found {', '.join(names)}"
+            raise EncoderSpecError(message)
         if self.max_history < 1:
             message = f"encoder {self.encoder}: max_history must be at least 1, found {self.max_history}"
             raise EncoderSpecError(message)
@@ -73,7 +77,7 @@ def decode_spec(raw: bytes) -> EncoderSpec:
     """Parse and check a spec file; `EncoderSpecError` names the field that is wrong."""
     try:
         return msgspec.json.decode(raw, type=EncoderSpec)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         message = f"encoder spec: {error}"
         raise EncoderSpecError(message) from error
 

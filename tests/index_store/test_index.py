@@ -11,7 +11,7 @@ from index_store.errors import RecallUnderTarget
 from index_store.hnsw import HnswIndex
 from index_store.index import ExactIndex
 from index_store.manifest import CurvePoint, Space
-from index_store.spaces import stored_items, stored_queries
+from index_store.spaces import largest_square, stored_items, stored_queries
 
 SPACES: list[Space] = ["ip", "l2_augmented"]
 
@@ -49,7 +49,9 @@ def test_both_layouts_keep_the_order_of_inner_products(seed: int, space: Space, 
     """Distances between stored items and stored queries rank items as their inner products do."""
     rng = np.random.default_rng(seed)
     vectors, query = rng.normal(size=(50, dim)).astype(np.float32), rng.normal(size=(1, dim)).astype(np.float32)
-    items, asked = stored_items(space, vectors).astype(np.float64), stored_queries(space, query).astype(np.float64)
+    largest = largest_square(vectors)
+    items = stored_items(space, vectors, largest).astype(np.float64)
+    asked = stored_queries(space, query).astype(np.float64)
     assert items.shape[1] % 16 == 0
     distances = ((items - asked) ** 2).sum(axis=1) if space == "l2_augmented" else 1 - items @ asked[0]
     products = vectors.astype(np.float64) @ query[0].astype(np.float64)

@@ -1,5 +1,6 @@
 """Publishing is all or nothing, and what is published loads as what was handed in."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import pytest
 
 from damage import DAMAGES
 from index_store.bundle import load_bundle, verify_bundle
-from index_store.errors import CurrentInvalid, GoldenMismatch, RecallUnderTarget, VersionExists
+from index_store.errors import BundleUnreadable, CurrentInvalid, GoldenMismatch, RecallUnderTarget, VersionExists
 from index_store.location import current_bundle, set_current
+from index_store.manifest import Space
 from index_store.publish import publish
 from tiny_bundle import POLICY, tiny_content, with_wrong_golden
 
@@ -100,3 +102,33 @@ def test_the_pointer_is_replaced_as_a_whole(tmp_path: Path) -> None:
 def test_there_are_more_than_forty_damages() -> None:
     """The list of damages that the other tests go through has not been emptied by accident."""
     assert len(DAMAGES) > 80
+
+
+def test_a_pointer_that_is_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
+    """Reading `CURRENT` never blocks: the master reads it."""
+    (tmp_path / "tiny").mkdir()
+    os.mkfifo(tmp_path / "tiny" / "CURRENT")
+    with pytest.raises(CurrentInvalid, match="expected a regular file"):
+        current_bundle(tmp_path, "tiny")
+
+
+def test_whatever_else_a_file_makes_a_library_raise_is_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error that no MUST foresees still refuses the bundle by name."""
+    path = publish(tiny_content(), root=tmp_path, name="tiny", version="v1", policy=POLICY)
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("index_store.bundle.load_golden", fail)
+    with pytest.raises(BundleUnreadable, match=r"\(M22\).*MemoryError"):
+        load_bundle(path)
+
+
+@pytest.mark.parametrize("space", ["ip", "l2_augmented"])
+def test_graphs_of_both_spaces_pass_their_own_check(tmp_path: Path, space: Space) -> None:
+    """What is built and saved is accepted when it is loaded, whichever layout it has."""
+    policy = replace(POLICY, spaces=(space,))
+    bundle = load_bundle(publish(tiny_content(), root=tmp_path, name="tiny", version="v1", policy=policy))
+    assert {country.led.entry.space for country in bundle.countries.values()} == {space, None}

@@ -6,6 +6,7 @@ the damage gets past M9 and M10 to the check that understands the content.
 
 import hashlib
 import json
+import os
 import shutil
 import struct
 from collections.abc import Callable
@@ -100,6 +101,12 @@ def array(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Damage:
     return resealed(damage)
 
 
+def npy_header(text: str) -> Damage:
+    """Give FR's item ids another header, sealed again."""
+    raw = text.encode() + b"\n"
+    return resealed(put(FR_IDS, b"\x93NUMPY\x01\x00" + struct.pack("<H", len(raw)) + raw + bytes(2400)))
+
+
 def golden(change: Callable[[list[dict[str, Any]]], object]) -> Damage:
     """Change the golden requests, sealed again."""
 
@@ -150,6 +157,55 @@ def upper_link_to_nowhere(bundle: Path) -> None:
     path.write_bytes(bytes(raw))
 
 
+def upper_links_to_the_ground(bundle: Path) -> None:
+    """Let every upper list lead to a row that does not reach that level."""
+    path = bundle / FR_INDEX
+    raw = bytearray(path.read_bytes())
+    graph = GraphBytes(raw)
+    lists = graph.upper_lists()
+    ground_row = next(row for row in range(graph.count) if row not in lists)
+    for levels, place in lists.values():
+        for level in range(levels):
+            start = place + 4 * level * (1 + graph.m)
+            (used,) = struct.unpack_from("<I", raw, start)
+            for link in range(used):
+                struct.pack_into("<I", raw, start + 4 * (1 + link), ground_row)
+    path.write_bytes(bytes(raw))
+
+
+def ground_word(row: int, word: int, value: int) -> Damage:
+    """Overwrite one 32-bit word of a row on the ground level of FR's graph, sealed again; -1 is the row's last word."""
+
+    def damage(bundle: Path) -> None:
+        path = bundle / FR_INDEX
+        raw = bytearray(path.read_bytes())
+        graph = GraphBytes(raw)
+        words = graph.row_bytes // 4
+        struct.pack_into("<I", raw, HEADER_BYTES + row * graph.row_bytes + 4 * (word % words), value)
+        path.write_bytes(bytes(raw))
+
+    return resealed(damage)
+
+
+class GraphBytes:
+    """Where things lie in an hnswlib file."""
+
+    def __init__(self, raw: bytearray) -> None:
+        self.raw = raw
+        self.count, self.row_bytes = struct.unpack_from("<QQ", raw, 16)
+        (self.m,) = struct.unpack_from("<Q", raw, 72)
+
+    def upper_lists(self) -> dict[int, tuple[int, int]]:
+        """Row → (levels, offset of the first list) of the rows that have any."""
+        place, found = HEADER_BYTES + self.count * self.row_bytes, {}
+        for row in range(self.count):
+            (size,) = struct.unpack_from("<I", self.raw, place)
+            if size:
+                found[row] = (size // (4 * (1 + self.m)), place + 4)
+            place += 4 + size
+        return found
+
+
 def set_at(*keys: str | int, value: object) -> Damage:
     """Set one value deep in the manifest."""
 
@@ -178,6 +234,23 @@ def put(name: str, content: bytes) -> Damage:
 
     def damage(bundle: Path) -> None:
         (bundle / name).write_bytes(content)
+
+    return damage
+
+
+def rewrite(path: Path, old: bytes, new: bytes) -> None:
+    """Replace bytes of a file."""
+    raw = path.read_bytes()
+    assert old in raw
+    path.write_bytes(raw.replace(old, new, 1))
+
+
+def pipe_for(name: str) -> Damage:
+    """Replace a file by a pipe, which blocks whoever opens it."""
+
+    def damage(bundle: Path) -> None:
+        (bundle / name).unlink()
+        os.mkfifo(bundle / name)
 
     return damage
 
@@ -212,6 +285,7 @@ def first_is(value: float) -> Callable[[np.ndarray], np.ndarray]:
     return change
 
 
+HEADER_BYTES = 96
 FR_INDEX = "countries/FR/led/index.bin"
 US_INDEX = "countries/US/led/index.bin"
 FR_VECTORS = "countries/FR/led/vectors.npy"
@@ -270,6 +344,31 @@ DAMAGES: dict[str, tuple[Damage, type[errors.BundleError]]] = {
     "file is a link": (link(FR_VECTORS), errors.UnsafePath),
     "folder is a link": (link("encoders"), errors.UnsafePath),
     "file listed twice": (manifest_edit(lambda m: m["files"].append(m["files"][0])), errors.FileListedTwice),
+    "key twice in the manifest": (
+        lambda bundle: rewrite(bundle / "manifest.json", b'"name":', b'"name": "tiny", "name":'),
+        errors.ManifestMalformed,
+    ),
+    "deep JSON in the manifest": (
+        lambda bundle: rewrite(bundle / "manifest.json", b'"config": {', b'"config": {"a": ' + b"[" * 100_000),
+        errors.ManifestMalformed,
+    ),
+    "ef over 31 bits": (set_at("countries", "FR", "led", "ef", value=2**64), errors.ManifestMalformed),
+    "published in a far future": (set_at("created_ms", value=2**62), errors.ManifestMalformed),
+    "country code with a newline": (
+        manifest_edit(lambda m: m["countries"].update({"FR\n": m["countries"].pop("FR")})),
+        errors.ManifestMalformed,
+    ),
+    "a column twice": (
+        manifest_edit(lambda m: m["countries"]["FR"]["columns"].append("keys")),
+        errors.ManifestMalformed,
+    ),
+    "path of 5,000 characters": (set_at("files", 0, "path", value="a" * 5000), errors.UnsafePath),
+    "stray file with a name that is not UTF-8": (
+        lambda bundle: Path(os.fsdecode(bytes(bundle) + b"/\xff.txt")).write_bytes(b"") and None,
+        errors.FileUnlisted,
+    ),
+    "file is a pipe": (pipe_for(FR_INDEX), errors.UnsafePath),
+    "manifest is a pipe": (pipe_for("manifest.json"), errors.ManifestMissing),
     "file removed": (lambda bundle: (bundle / FR_INDEX).unlink(), errors.FileMissing),
     "file is a directory": (directory_for(FR_INDEX), errors.UnsafePath),
     "stray file": (put("stray.txt", b"hello"), errors.FileUnlisted),
@@ -299,6 +398,33 @@ DAMAGES: dict[str, tuple[Damage, type[errors.BundleError]]] = {
     "ids of int64": (array(FR_IDS, lambda a: a.astype(np.int64)), errors.ArrayMalformed),
     "one id less": (array(FR_IDS, lambda a: a[:-1]), errors.ArrayMalformed),
     "array is text": (resealed(put(FR_IDS, b"not an array")), errors.ArrayMalformed),
+    "array is an archive": (resealed(put(FR_IDS, b"PK" + bytes(30))), errors.ArrayMalformed),
+    "array with a second one behind": (
+        resealed(lambda bundle: append(bundle / FR_IDS)),
+        errors.ArrayMalformed,
+    ),
+    "array of a negative size": (
+        npy_header("{'descr': '<u8', 'fortran_order': False, 'shape': (-300,)}"),
+        errors.ArrayMalformed,
+    ),
+    "array of a huge size": (
+        npy_header("{'descr': '<u8', 'fortran_order': False, 'shape': (2**70,)}"),
+        errors.ArrayMalformed,
+    ),
+    "array of 2^60 rows": (
+        npy_header(f"{{'descr': '<u8', 'fortran_order': False, 'shape': ({2**60},)}}"),
+        errors.ArrayMalformed,
+    ),
+    "array of a true size": (
+        npy_header("{'descr': '<u8', 'fortran_order': False, 'shape': (True,)}"),
+        errors.ArrayMalformed,
+    ),
+    "array header is no literal": (npy_header("{'a': ("), errors.ArrayMalformed),
+    "array header is deep": (npy_header("-" * 9000), errors.ArrayMalformed),
+    "array header of Python 2": (
+        npy_header("{'descr': '<u8', 'fortran_order': False, 'shape': (300L,)}"),
+        errors.ArrayMalformed,
+    ),
     "array is a pickle": (
         array(FR_IDS, lambda a: np.array([{"id": int(i)} for i in a], dtype=object)),
         errors.ArrayMalformed,
@@ -331,6 +457,15 @@ DAMAGES: dict[str, tuple[Damage, type[errors.BundleError]]] = {
         resealed(lambda bundle: append(bundle / FR_INDEX)),
         errors.IndexMismatch,
     ),
+    "index begins elsewhere": (header(0, 8), errors.IndexMismatch),
+    "index begins far away": (header(0, 1 << 40), errors.IndexMismatch),
+    "index links above to rows on the ground": (resealed(upper_links_to_the_ground), errors.IndexMismatch),
+    "index row without links": (ground_word(3, 0, 0), errors.IndexMismatch),
+    "index row marked as deleted": (ground_word(3, 0, 1 << 16 | 1), errors.IndexMismatch),
+    "index row linked to itself": (ground_word(3, 1, 3), errors.IndexMismatch),
+    "index with a huge label": (ground_word(3, -1, 1 << 31), errors.IndexMismatch),
+    "index with two equal labels": (ground_word(3, -2, 4), errors.IndexMismatch),
+    "index with one vector changed": (ground_word(3, 1 + 16 + 2, 0), errors.IndexMismatch),
     "index enters at nowhere": (header(48, 1 << 60), errors.IndexMismatch),
     "index claims other dimensions": (header(32, 4), errors.IndexMismatch),
     "index with another M": (set_at("countries", "FR", "led", "m", value=4), errors.IndexMismatch),
@@ -349,6 +484,10 @@ DAMAGES: dict[str, tuple[Damage, type[errors.BundleError]]] = {
     ),
     "golden of an unknown country": (golden(lambda r: r[0].update(country="XX")), errors.GoldenInvalid),
     "golden of an unknown item": (golden(lambda r: r[0]["history"].append(1)), errors.GoldenInvalid),
+    "golden answers with one item": (golden(lambda r: r[0].update(item_ids=[7] * 10)), errors.GoldenInvalid),
+    "golden scores that rise": (golden(lambda r: r[0]["scores"].reverse()), errors.GoldenInvalid),
+    "golden user vector beyond float32": (golden(lambda r: r[0].update(user_vector=[1e300] * 9)), errors.GoldenInvalid),
+    "spec is not UTF-8": (resealed(put("encoders/led.json", b'{"encoder": "\xff"}')), errors.EncoderMismatch),
     "golden answer too short": (golden(lambda r: r[0]["item_ids"].pop()), errors.GoldenInvalid),
     "golden id over 64 bits": (golden(lambda r: r[0]["history"].append(1 << 64)), errors.GoldenInvalid),
 }
@@ -367,6 +506,10 @@ ENCODER_DAMAGES: dict[str, tuple[Damage, type[errors.BundleError]]] = {
     ),
     "golden user vector changed": (
         golden(lambda r: r[0].update(user_vector=[value + 1 for value in r[0]["user_vector"]])),
+        errors.GoldenMismatch,
+    ),
+    "golden answers that are not the best": (
+        golden(lambda r: r[0].update(item_ids=r[0]["item_ids"][::-1], scores=[-1e9] * 10)),
         errors.GoldenMismatch,
     ),
     "golden user vector shortened": (
