@@ -268,3 +268,18 @@ def test_items_that_cannot_be_ids(shop: Any) -> None:
     shop.rows = [changed(sku=1.5)]
     with pytest.raises(ConfigError, match="item keys are strings or integers"):
         ingested(shop.load())
+
+
+def test_a_condition_that_does_not_fit_its_column_is_named(shop: Any) -> None:
+    """A number is not compared with a text column: the rule, the column and its type are in the message."""
+    shop.settings["drop"] = [{"name": "cheap", "column": "label", "at_most": 0}]
+    with pytest.raises(ConfigError, match=r"drop rule 'cheap': .* column 'label', which is string"):
+        ingested(shop.load())
+
+
+def test_values_that_the_engine_refuses_are_bad_data(shop: Any) -> None:
+    """A time far outside of what a timestamp can hold is an error of the data, in one line."""
+    shop.settings["interactions"]["time_unit"] = "s"
+    shop.rows = [changed(when=99_999_999_999_999_999)]
+    with pytest.raises(DataError, match="the values cannot be processed"):
+        ingested(shop.load()).interactions.to_pyarrow()

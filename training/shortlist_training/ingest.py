@@ -14,7 +14,7 @@ from ibis import ir
 from ibis.util import gen_name
 
 from shortlist_training.config import LoadedProject
-from shortlist_training.errors import DataError
+from shortlist_training.errors import DataError, TrainingError
 from shortlist_training.items import item_table
 from shortlist_training.records import IngestReport
 from shortlist_training.rules import KEPT, counts_by_reason, kept, reasons, require_columns, with_reason
@@ -34,6 +34,16 @@ class Ingested(msgspec.Struct, frozen=True):
 
 def ingest(connection: ibis.BaseBackend, loaded: LoadedProject) -> Ingested:
     """Read the project's tables on an Ibis backend; `DataError` or `ConfigError` if they are not what it says."""
+    try:
+        return _ingest(connection, loaded)
+    except TrainingError:
+        raise
+    except Exception as error:  # each backend has its own family of errors
+        message = f"{loaded.project.interactions.path}: the values cannot be processed: {str(error).splitlines()[0]}"
+        raise DataError(message) from error
+
+
+def _ingest(connection: ibis.BaseBackend, loaded: LoadedProject) -> Ingested:
     project, settings = loaded.project, loaded.project.interactions
     strings = [settings.item] if settings.item_type == "string" else []
     raw = read_table(connection, loaded.folder / settings.path, strings)

@@ -8,6 +8,7 @@ from typing import Any
 
 import ibis
 from ibis import ir
+from ibis.common.exceptions import IbisError
 
 from shortlist_training.config import DropRule
 from shortlist_training.errors import ConfigError
@@ -36,6 +37,15 @@ def condition(table: ir.Table, rule: DropRule) -> ir.BooleanValue:
     return column.notnull() & test
 
 
+def _condition(table: ir.Table, rule: DropRule) -> ir.BooleanValue:
+    try:
+        return condition(table, rule)
+    except IbisError as error:
+        kind = table[rule.column].type()
+        message = f"drop rule '{rule.name}': its condition does not fit column '{rule.column}', which is {kind}"
+        raise ConfigError(message) from error
+
+
 def reasons(rules: Sequence[DropRule]) -> list[str]:
     """List every reason to drop a row, in the order in which they apply."""
     return [*(rule.name for rule in rules), NO_USER, NO_ITEM, NO_TIME, DUPLICATE]
@@ -45,7 +55,7 @@ def with_reason(
     table: ir.Table, rules: Sequence[DropRule], keys: tuple[str, str, str], duplicate_columns: Sequence[str]
 ) -> ir.Table:
     """Add `shortlist_reason`: `kept`, or the first reason to drop the row. `keys` are user, item and time columns."""
-    branches: list[tuple[Any, str]] = [(condition(table, rule), rule.name) for rule in rules]
+    branches: list[tuple[Any, str]] = [(_condition(table, rule), rule.name) for rule in rules]
     branches += [(table[key].isnull(), name) for key, name in zip(keys, (NO_USER, NO_ITEM, NO_TIME), strict=True)]
     marked = table.mutate(**{_REASON: ibis.cases(*branches, else_=KEPT)})
     if not duplicate_columns:

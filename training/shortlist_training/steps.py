@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from index_store.errors import BundleError, VersionExists
+from index_store.manifest import NAME_PATTERN
 from index_store.publish import publish
 from shortlist_training.assemble import Catalogue, Provenance, TrainedItems, assemble
 from shortlist_training.cooccurrence import pair_counts
@@ -28,8 +29,6 @@ from shortlist_training.splits import distinct_items, of_split, split_users
 from shortlist_training.timelines import Log, Rows, distinct_histories, incidence, index_in, vocabulary
 from shortlist_training.train import Epoch, Trained, train
 from shortlist_training.workspace import Workspace
-
-VERSION_PATTERN = "[A-Za-z0-9][A-Za-z0-9._-]*"
 
 Progress = Callable[[str, int, int], None]
 """Hears (what is being done, how much is done, of how much; 0 where that is not known)."""
@@ -128,13 +127,21 @@ def evaluate_step(work: Workspace, progress: Progress) -> Evaluation:
     return evaluation
 
 
+def bundle_version(wanted: str | None) -> str:
+    """Check a version name, or make one of the UTC time; `ConfigError` if it cannot name a directory of the format."""
+    name = wanted or datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    if not re.fullmatch(NAME_PATTERN, name):
+        message = (
+            f"--version {name[:40]!r}: use 1 to 128 letters, digits, '.', '_' and '-', not beginning with '.' or '-'"
+        )
+        raise ConfigError(message)
+    return name
+
+
 def publish_step(work: Workspace, bundles: Path, version: str | None, progress: Progress) -> Path:
     """Assemble the bundle's content and publish it; `TrainingError` if the publisher refuses it."""
     project = work.loaded.project
-    name = version or datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    if not re.fullmatch(VERSION_PATTERN, name):
-        message = f"--version '{name}': use letters, digits, '.', '_' and '-', and no leading '.'"
-        raise ConfigError(message)
+    name = bundle_version(version)
     work.require("evaluate")
     learning = _Learning.load(work)
     evaluation = work.json("metrics.json", Evaluation)
