@@ -23,11 +23,6 @@ class Child:
         self.started_s = time.monotonic()
 
     @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
-
-    @property
     def report_descriptor(self) -> int:
         """What becomes readable with a report; -1 where there are none."""
         return self._reader.descriptor if self._reader else -1

@@ -8,6 +8,7 @@ import typer
 
 from server import exit_codes
 from server.settings import Settings, SettingsError, load_settings, read_environment, render_settings
+from server.text import visible
 
 EXIT_CODES = """Exit codes: 0 ok · 1 a bug of ours · 2 wrong usage or settings · 3 bundle refused · 4 port taken ·
 5 start timed out · 8 no server answers · 9 the server refused the request · 10 sample user not found."""
@@ -25,6 +26,13 @@ BundleArgument = Annotated[
     Path, typer.Argument(help="A version's directory, or a bundle's directory with a CURRENT file.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+@app.callback()
+def _options(
+    *, debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a bug of ours.")] = False
+) -> None:
+    del debug  # `main` looks for it: a bug may show before the options are parsed
 
 
 @app.command()
@@ -120,8 +128,15 @@ def verify(bundle: BundleArgument) -> None:
 
 
 def main() -> None:
-    """Entry point of the console script."""
-    app()
+    """Entry point of the console script: whatever happens, it ends in one line and an exit code of the table above."""
+    try:
+        app()
+    except Exception as error:  # what comes here has no better place: it is a bug of ours
+        if "--debug" in sys.argv:
+            raise
+        bug = f"{type(error).__name__}: {error}"
+        typer.echo(f"shortlist: a bug of ours: {visible(bug)}; run `shortlist --debug ...` for the traceback", err=True)
+        sys.exit(exit_codes.FAILED)
 
 
 def _settings(config: Path | None, **overrides: object) -> Settings:
@@ -132,5 +147,5 @@ def _settings(config: Path | None, **overrides: object) -> Settings:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(f"shortlist: {message}", err=True)
+    typer.echo(f"shortlist: {visible(message)}", err=True)
     raise typer.Exit(code)

@@ -14,6 +14,7 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError
 
 from index_store.bundle import Bundle, Country
+from index_store.manifest import COUNTRY_PATTERN
 from models.interactions import InteractionType
 from protos.retrieval.v1 import retrieval_pb2 as pb
 from server.retrieval import Answer, History, Query
@@ -27,7 +28,7 @@ MAX_CATEGORY_BYTES = 256
 
 _MessageT = TypeVar("_MessageT", pb.RetrieveRequest, pb.GetServingInfoRequest)
 
-_COUNTRY = re.compile(r"[A-Za-z0-9_-]{1,32}")
+_COUNTRY = re.compile(COUNTRY_PATTERN)
 _TYPES: frozenset[int] = frozenset(InteractionType)
 _SHOWN_CHARACTERS = 40
 

@@ -114,7 +114,11 @@ class Edge:
         stop_listening(self._address)
 
     async def stop(self, grace_s: float) -> None:
-        """Accept nothing new, tell clients to connect again, and give calls in flight `grace_s` seconds."""
+        """Accept nothing new, tell clients to connect again, and give calls in flight `grace_s` seconds.
+
+        Health watches would last for ever, so they are ended instead of waited for.
+        """
+        self._health.end_watches()
         await self._server.stop(grace_s)
 
 

@@ -9,4 +9,9 @@ START_TIMEOUT = 5  # the first bundle did not become ready in time
 WORKER_BOOT = 6  # a worker could not start serving
 NO_SERVER = 8  # `query`: nothing answers at the address, or not in time
 CALL_REFUSED = 9  # `query`: the server answered with an error
-NO_SAMPLE_USER = 10  # `query --user`: the bundle has no such sample user
+NO_SAMPLE_USER = 10  # `query --user`: the bundle has no such sample user, or a file of them that cannot be read
+
+
+def meaning(code: int) -> str:
+    """Say what the code of a child means to the one who reads the log of its parent; "" where the number is all."""
+    return {BUNDLE_REFUSED: "refused the bundle", WORKER_BOOT: "could not start serving"}.get(code, "")

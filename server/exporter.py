@@ -46,8 +46,9 @@ class Exporter:
 
         try:
             server = Server((self._host, self._port), Handler)
-        except OSError as error:
-            message = f"cannot listen on {address_of(self._host, self._port)} for metrics: {error.strerror}"
+        except (OSError, ValueError) as error:  # ValueError: no name for the resolver
+            reason = getattr(error, "strerror", None) or error
+            message = f"cannot listen on {address_of(self._host, self._port)} for metrics: {reason}"
             raise PortTakenError(message) from error
         threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
         return f"http://{address_of(self._host, server.server_address[1])}/metrics"

@@ -29,20 +29,18 @@ _LOG = logging.getLogger(__name__)
 _MAX_BOOT_FAILURES = 3
 _TICK_S = 1.0
 _STOP_MARGIN_S = 5.0
-_EXIT_NAMES = {
-    exit_codes.BUNDLE_REFUSED: "refused the bundle",
-    exit_codes.WORKER_BOOT: "could not start serving",
-}
 
 
 @dataclass
 class _WorkerSeat:
-    """Place `index` of a generation and the process that has it now."""
+    """Place `index` of a generation and the process that has it now. `fault` is why that is about to end."""
 
     index: int
     pid: int
     reader: ReportReader
+    started_s: float
     ready: bool = False
+    fault: str = ""
 
 
 class Generation:
@@ -74,6 +72,7 @@ class Generation:
             self._selector.select(_TICK_S)
             self._handle_signals()
             self._read_reports(bundle)
+            self._check_boot_timeout()
             self._reap(bundle)
         self._stop_workers()
         return self._exit_code if self._exit_code is not None else exit_codes.OK
@@ -84,6 +83,10 @@ class Generation:
             bundle = load_bundle(self._plan.path)
         except BundleError as error:
             self._report(Refused(str(error)))
+            return None
+        except Exception as error:  # whatever it is, this bundle cannot be served and the operator must hear of it
+            _LOG.exception("cannot load %s", self._plan.path)
+            self._report(Refused(f"cannot be loaded: {type(error).__name__}: {error}"))
             return None
         _LOG.info("loaded bundle %s/%s in %d ms", bundle.name, bundle.version, bundle.load_ms)
         # the collector writes to what it scans; frozen, the loaded objects stay shared with the workers
@@ -101,7 +104,7 @@ class Generation:
         pid = self._signals.fork(child)
         os.close(child_end)
         reader = ReportReader(descriptor)
-        self._seats[pid] = _WorkerSeat(index, pid, reader)
+        self._seats[pid] = _WorkerSeat(index, pid, reader, time.monotonic())
         self._selector.register(reader.descriptor, selectors.EVENT_READ)
 
     def _leave_to_parent(self, descriptor: int) -> None:
@@ -136,6 +139,16 @@ class Generation:
         elif isinstance(report, Refused):
             self._report(report)
             self._exit_code = exit_codes.BUNDLE_REFUSED
+        elif isinstance(report, Failed):
+            seat.fault = report.message
+
+    def _check_boot_timeout(self) -> None:
+        """End a worker that hangs before it serves; the master watches over the first ones only as a whole."""
+        limit_s = self._plan.settings.start_timeout_s
+        for seat in self._seats.values():
+            if not seat.ready and time.monotonic() - seat.started_s >= limit_s:
+                seat.fault = f"not ready within start_timeout_s = {limit_s:g} s"
+                os.kill(seat.pid, signal.SIGKILL)
 
     def _reap(self, bundle: Bundle) -> None:
         """Collect dead workers and put new ones in their seats."""
@@ -151,7 +164,7 @@ class Generation:
         self._forget(seat)
         if self._exit_code is not None:
             return
-        reason = describe_exit(status, _EXIT_NAMES)
+        reason = describe_exit(status) + (f": {seat.fault}" if seat.fault else "")
         _LOG.warning("worker %d (pid %d) ended: %s", seat.index, seat.pid, reason)
         if not seat.ready:
             self._boot_failures += 1
@@ -193,7 +206,7 @@ class Generation:
             if done:
                 status = os.waitstatus_to_exitcode(raw_status)
                 if status not in (exit_codes.OK, -signal.SIGTERM, -signal.SIGUSR2):
-                    _LOG.warning("worker pid %d ended while draining: %s", pid, describe_exit(status, _EXIT_NAMES))
+                    _LOG.warning("worker pid %d ended while draining: %s", pid, describe_exit(status))
                 self._forget(self._seats[pid])
 
     def _ready_count(self) -> int:

@@ -25,11 +25,17 @@ class Health(health_pb2_grpc.HealthServicer):
         self._known = ("", service)
         self._status = _SERVING if serving else _NOT_SERVING
         self._changed = asyncio.Event()
+        self._ended = asyncio.Event()
 
     def say_not_serving(self) -> None:
         """Answer NOT_SERVING from now on and tell everyone who watches."""
         self._status = _NOT_SERVING
         self._changed.set()
+
+    def end_watches(self) -> None:
+        """End the watches, each after it was told what there is to tell: they are no work that a drain waits for."""
+        self._changed.set()
+        self._ended.set()
 
     async def Check(  # noqa: N802 - the name in the proto
         self, request: health_pb2.HealthCheckRequest, context: Context
@@ -42,7 +48,7 @@ class Health(health_pb2_grpc.HealthServicer):
     async def Watch(  # noqa: N802 - as above
         self, request: health_pb2.HealthCheckRequest, context: Context
     ) -> None:
-        """Give the status now and the change, if it comes; the call ends with the client or the process."""
+        """Give the status now and the change, if it comes; the call lasts until the client or the server ends it."""
         known = request.service in self._known
         before = self._status if known else _SERVICE_UNKNOWN
         await context.write(health_pb2.HealthCheckResponse(status=before))
@@ -50,4 +56,5 @@ class Health(health_pb2_grpc.HealthServicer):
         if known and before != self._status:
             await context.write(health_pb2.HealthCheckResponse(status=self._status))
         # the protocol wants the call to stay open
-        await asyncio.get_running_loop().create_future()
+        await self._ended.wait()
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "this process ends")

@@ -34,7 +34,6 @@ _TICK_S = 1.0
 _STOP_MARGIN_S = 10.0
 _MAX_RESTARTS = 3
 _RESTART_WINDOW_S = 60.0
-_EXIT_NAMES = {exit_codes.BUNDLE_REFUSED: "refused the bundle", exit_codes.WORKER_BOOT: "workers could not start"}
 
 
 class Purpose(Enum):
@@ -149,7 +148,8 @@ class Master:
             generation.workers = report.ready
             if generation is self._serving:
                 self._metrics.workers = report.ready
-        elif isinstance(report, WorkerLost):
+        elif isinstance(report, WorkerLost) and generation is self._serving:
+            # one that is only starting has replaced nobody yet
             self._metrics.worker_restarts += 1
 
     def _take_over(self, generation: _Generation, ready: Ready) -> None:
@@ -195,7 +195,7 @@ class Master:
     def _handle_end(self, generation: _Generation, status: int) -> None:
         if generation is self._retiring:
             self._retiring = None
-            _LOG.info("the generation of %s has drained (%s)", generation.path, describe_exit(status, _EXIT_NAMES))
+            _LOG.info("the generation of %s has drained (%s)", generation.path, describe_exit(status))
         elif generation is self._serving:
             self._serving = None
             self._metrics.workers = 0
@@ -285,7 +285,7 @@ class Master:
 
 
 def _reason(generation: _Generation, status: int) -> str:
-    return generation.fault.message if generation.fault else describe_exit(status, _EXIT_NAMES)
+    return generation.fault.message if generation.fault else describe_exit(status)
 
 
 def _start_exit_code(generation: _Generation) -> int:

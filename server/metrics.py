@@ -62,7 +62,7 @@ _WORD_BYTES: Final = 8
 
 
 class Board:
-    """The shared slots. `create` makes the memory, `attach` opens it in another process by its inherited descriptor."""
+    """The shared slots. `create` makes the memory; another process opens it by its inherited descriptor."""
 
     def __init__(self, descriptor: int, slots: int) -> None:
         self.descriptor = descriptor

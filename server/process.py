@@ -6,8 +6,10 @@ import os
 import signal
 import socket
 import stat
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
+
+from server import exit_codes
 
 _PR_SET_PDEATHSIG = 1
 _LOG = logging.getLogger(__name__)
@@ -44,6 +46,14 @@ def reserve_port(host: str, port: int) -> socket.socket:
     The first, exclusive bind finds a stranger on the port: with SO_REUSEPORT alone, a second server of the same user
     would silently get half of the connections.
     """
+    try:
+        return _reserve(host, port)
+    except (OSError, ValueError) as error:  # ValueError: no name for the resolver
+        message = f"cannot listen on {address_of(host, port)}: {getattr(error, 'strerror', None) or error}"
+        raise PortTakenError(message) from error
+
+
+def _reserve(host: str, port: int) -> socket.socket:
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     reserved = socket.socket(family, kind, protocol)
     try:
@@ -54,10 +64,9 @@ def reserve_port(host: str, port: int) -> socket.socket:
                 probe.bind(address)
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         reserved.bind(address)
-    except OSError as error:
+    except OSError:
         reserved.close()
-        message = f"cannot listen on {address_of(host, port)}: {error.strerror}"
-        raise PortTakenError(message) from error
+        raise
     return reserved
 
 
@@ -93,11 +102,14 @@ def _listens_on(descriptor: int, port: int) -> bool:
         return bool(copy.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) and copy.getsockname()[1] == port
 
 
-def describe_exit(status: int, names: Mapping[int, str]) -> str:
-    """Put an exit status in words; negative is a signal, `names` gives the meaning of exit codes."""
+def describe_exit(status: int) -> str:
+    """Put an exit status in words; negative is a signal."""
     if status < 0:
-        return f"killed by {signal.Signals(-status).name}"
-    return f"exit code {status}" + (f" ({names[status]})" if status in names else "")
+        # most real-time signals have no name
+        named = -status in set(signal.Signals)
+        return f"killed by {signal.Signals(-status).name if named else f'signal {-status}'}"
+    meaning = exit_codes.meaning(status)
+    return f"exit code {status}" + (f" ({meaning})" if meaning else "")
 
 
 class SignalQueue:

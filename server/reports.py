@@ -5,6 +5,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from server.text import encodable
+
 
 class CountryReport(msgspec.Struct, frozen=True):
     """One country as the log and the metrics show it."""
@@ -57,12 +59,19 @@ _DECODER = msgspec.json.Decoder(Report)
 
 def send(descriptor: int, report: Report) -> None:
     """Write one report; a parent that is gone is no reason to fail, its child ends by itself."""
-    line = msgspec.json.encode(report) + b"\n"
+    line = msgspec.json.encode(_encodable(report)) + b"\n"
     try:
         while line:
             line = line[os.write(descriptor, line) :]
     except BrokenPipeError:
         pass
+
+
+def _encodable(report: Report) -> Report:
+    """Make every text UTF-8: one may quote the name of a file, which can be any bytes, and must arrive all the same."""
+    values = ((name, getattr(report, name)) for name in report.__struct_fields__)
+    texts = {name: encodable(value) for name, value in values if isinstance(value, str)}
+    return msgspec.structs.replace(report, **texts)
 
 
 class ReportReader:

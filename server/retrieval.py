@@ -24,7 +24,6 @@ class UnknownCountryError(Exception):
 
     def __init__(self, country: str, known: Sequence[str]) -> None:
         super().__init__(f"unknown country {country!r}")
-        self.country = country
         self.known = tuple(known)
 
 

@@ -6,15 +6,20 @@ variable that is not known stops the start: a misspelt limit must not silently b
 
 import difflib
 import ipaddress
-import math
+import json
 import os
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from index_store.manifest import NAME_PATTERN
+from server.text import encodable
+
 ENV_PREFIX = "SHORTLIST_"
+_SHOWN_CHARACTERS = 80
 
 Check = Callable[[Any], str | None]
 
@@ -25,7 +30,7 @@ class SettingsError(Exception):
 
 def _between(low: float, high: float) -> Check:
     def check(value: float) -> str | None:
-        return None if math.isfinite(value) and low <= value <= high else f"{low} to {high}"
+        return None if low <= value <= high else f"{low} to {high}"
 
     return check
 
@@ -41,16 +46,20 @@ def _host(value: str) -> str | None:
     try:
         ipaddress.ip_address(value)
     except ValueError:
-        return None if value == "localhost" else 'an IP address or "localhost"'
-    return None
+        good = value == "localhost"
+    else:
+        good = value.isprintable()  # after the % of an IPv6 address, anything goes
+    return None if good else 'an IP address or "localhost"'
 
 
 def _folder_name(value: str) -> str | None:
-    return None if value and "/" not in value and value not in {".", ".."} else "a folder name"
+    return None if re.fullmatch(NAME_PATTERN, value) else "a folder name of letters, digits, '.', '_' and '-'"
 
 
 def _path(value: Path) -> str | None:
-    return None if "\0" not in str(value) and str(value) != "." else "a path"
+    text = str(value)
+    # children are told of it as JSON
+    return None if "\0" not in text and text != "." and text == encodable(text) else "a path in UTF-8"
 
 
 def _setting(default: object, table: str, check: Check) -> Any:  # noqa: ANN401 - a field's type is not known here
@@ -114,7 +123,7 @@ class Settings:
             if expected is not None:
                 origin = self.origins.get(spec.name)
                 source = f" ({origin})" if origin else ""
-                message = f"{spec.toml_key}{source}: expected {expected}, found {_shown(value)}"
+                message = f"{spec.toml_key}{source}: expected {expected}, found {_found(value)}"
                 raise SettingsError(message)
 
     @property
@@ -144,7 +153,7 @@ class _Spec:
     def fault(self, value: object) -> str | None:
         """Say what was expected where `value` is not it."""
         kind = type(self.default) if not isinstance(self.default, Path) else Path
-        if not isinstance(value, kind) or isinstance(value, bool):
+        if not isinstance(value, int | float if kind is float else kind) or isinstance(value, bool):
             return _KIND_NAMES[kind]
         return self.check(value)
 
@@ -202,11 +211,13 @@ _Layer = dict[str, tuple[Any, str]]
 
 def _from_file(path: Path) -> _Layer:
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a NUL in the path
         message = f"{path}: cannot be read: {error}"
         raise SettingsError(message) from error
-    except tomllib.TOMLDecodeError as error:
+    try:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, a list of a thousand lists
         message = f"{path}: not valid TOML: {error}"
         raise SettingsError(message) from error
     tables = {spec.table for spec in SPECS}
@@ -217,14 +228,14 @@ def _from_file(path: Path) -> _Layer:
             message = f"{path}: unknown table or key {table!r}{_nearest(table, tables)}"
             raise SettingsError(message)
         if not isinstance(entries, dict):
-            message = f"{path}: {table}: expected a table, found {_shown(entries)}"
+            message = f"{path}: {table}: expected a table, found {_found(entries)}"
             raise SettingsError(message)
         for key, value in entries.items():
             spec = by_key.get(f"{table}.{key}")
             if spec is None:
                 message = f"{path}: unknown key {table}.{key}{_nearest(f'{table}.{key}', by_key)}"
                 raise SettingsError(message)
-            layer[spec.name] = (_widened(spec, value), str(path))
+            layer[spec.name] = (_widened(spec, value), encodable(str(path)))
     return layer
 
 
@@ -266,14 +277,17 @@ def _parsed(spec: _Spec, text: str) -> object:
     try:
         return kind(text)
     except ValueError as error:
-        message = f"{spec.variable}: expected {_KIND_NAMES[kind]}, found {text!r}"
+        message = f"{spec.variable}: expected {_KIND_NAMES[kind]}, found {_cut(repr(text))}"
         raise SettingsError(message) from error
 
 
 def _widened(spec: _Spec, value: object) -> object:
     """Take a TOML integer for a number and a string for a path."""
     if isinstance(spec.default, float) and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:  # left for the check of its range
+            return value
     if isinstance(spec.default, Path) and isinstance(value, str):
         return Path(value)
     return value
@@ -287,6 +301,20 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 def _shown(value: object) -> str:
     """Write a value as TOML does."""
     if isinstance(value, Path | str):
-        escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
+        # a JSON string is a TOML string, but for DEL
+        return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
     return str(value)
+
+
+def _found(value: object) -> str:
+    """Show a wrong value in an error: never long, and whatever it is."""
+    if isinstance(value, dict | list):
+        return "a table" if isinstance(value, dict) else "a list"
+    try:
+        return _cut(_shown(value))
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return "a number of thousands of digits"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"

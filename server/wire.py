@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
 from server.violations import Violation, Violations
 
@@ -36,6 +36,8 @@ _WIRE_TYPES: Mapping[int, int] = {
 _MAX_VARINT_BYTES = 10
 _MORE = 0x80
 _MAX_UINT32 = 2**32 - 1
+_MAX_INT32 = 2**31 - 1
+_MIN_NEGATIVE_INT32 = 2**64 - 2**31  # a negative number of 32 bits is sent as one of 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class _Field:
     repeated: bool
     text: bool
     uint32: bool
+    enum: EnumDescriptor | None
     oneof: str | None
     message: Descriptor | None
 
@@ -117,8 +120,8 @@ class _Walk:
             field = None
         if wire_type == VARINT:
             value, position = self._varint(position, end)
-            if field is not None and field.uint32 and value > _MAX_UINT32:
-                self.violations.add(path, f"expected an unsigned 32-bit number, found {value}")
+            if field is not None:
+                self._number(field, value, path)
             return position
         if wire_type in (FIXED64, FIXED32):
             return self._advance(position, 8 if wire_type == FIXED64 else 4, end)
@@ -132,6 +135,14 @@ class _Walk:
             return self._skip_group(position, end)
         message = "found the end of a group that was not started"
         raise _BrokenError(message)
+
+    def _number(self, field: _Field, value: int, path: str) -> None:
+        """Refuse what protobuf would cut to 32 bits and take for another value."""
+        if field.uint32 and value > _MAX_UINT32:
+            self.violations.add(path, f"expected an unsigned 32-bit number, found {value}")
+        if field.enum is not None and _MAX_INT32 < value < _MIN_NEGATIVE_INT32:
+            last = max(field.enum.values_by_number)
+            self.violations.add(path, f"expected a value of {field.enum.name}, 0 to {last}, found {value}")
 
     def _content(self, field: _Field, start: int, end: int, path: str) -> None:
         if field.message is not None:
@@ -204,6 +215,7 @@ def _field(field: FieldDescriptor) -> _Field:
         repeated=field.label == FieldDescriptor.LABEL_REPEATED,
         text=field.type == FieldDescriptor.TYPE_STRING,
         uint32=field.type == FieldDescriptor.TYPE_UINT32,
+        enum=field.enum_type,
         oneof=oneof.name if oneof is not None else None,
         message=field.message_type,
     )

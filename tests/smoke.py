@@ -1,5 +1,6 @@
 """`make smoke`: serve the demo bundle, ask it over gRPC, compare with numpy, stop. Exits 0 only if all of it holds."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 from exact import ExactCountry, countries, read_country, sample_histories, share_found
+from index_store.layout import TIMELINES
 from index_store.location import current_bundle
 from processes import SHORTLIST, serving
 from protos.retrieval.v1 import retrieval_pb2 as pb
@@ -23,6 +25,8 @@ from server.settings import load_settings
 K = 100
 QUERIES = 200
 SCORE_TOLERANCE = 1e-4
+# the manifest's recall was measured on other users, so the served one may be this much lower
+RECALL_TOLERANCE = 0.02
 
 
 def main(config: Path) -> None:
@@ -31,32 +35,43 @@ def main(config: Path) -> None:
     bundle = current_bundle(settings.bundle_root, settings.bundle_name)
     with serving(["--config", str(config)]) as (server, address, _):
         with grpc.insecure_channel(address) as channel:
-            ok = check_countries(RetrievalStub(channel), bundle)
+            faults = check_countries(RetrievalStub(channel), bundle)
         show_query(address, settings.bundle_root, bundle)
         exit_code = server.stop()
     if exit_code != 0:
         sys.exit(f"the server ended with exit code {exit_code}")
-    if not ok:
-        sys.exit("some country is under its recall target")
+    if faults:
+        sys.exit("smoke: " + "; ".join(faults))
     Console().print("smoke: all good; everything that was started has stopped")
 
 
-def check_countries(stub: RetrievalStub, bundle: Path) -> bool:
-    """Print served recall beside the manifest's; whether every country reaches its target."""
+def check_countries(stub: RetrievalStub, bundle: Path) -> list[str]:
+    """Print served recall beside the manifest's; what is wrong with it, country by country."""
     table = Table(title=f"Served top {K} against numpy over the files of {bundle.parent.name}/{bundle.name}")
     for name in ("country", "items", "engine", "requests", "recall, manifest", "recall, served"):
         table.add_column(name, justify="left" if name in {"country", "engine"} else "right")
-    good = True
+    faults = []
     for code in track(countries(bundle), "asking every country"):
         country = read_country(bundle, code)
         histories = sample_histories(bundle, country, QUERIES)
         served = float(np.mean([check_answer(stub, country, history) for history in histories]))
-        good &= served >= country.recall_target
-        style = None if served >= country.recall_target else "bold red"
+        fault = recall_fault(country, served)
+        faults += [fault] if fault else []
+        style = "bold red" if fault else None
         sizes = f"{len(country.item_ids):,}", country.engine, str(len(histories))
         table.add_row(code, *sizes, f"{country.recall:.4f}", f"{served:.4f}", style=style)
     Console().print(table)
-    return good
+    return faults
+
+
+def recall_fault(country: ExactCountry, served: float) -> str:
+    """Say what is wrong with a country's served recall: under its target, or not what the manifest promises."""
+    if served < country.recall_target:
+        return f"{country.code}: served recall {served:.4f} is under the target {country.recall_target}"
+    if served < country.recall - RECALL_TOLERANCE:
+        promised = f"{country.recall:.4f} of the manifest"
+        return f"{country.code}: served recall {served:.4f} is more than {RECALL_TOLERANCE} under the {promised}"
+    return ""
 
 
 def check_answer(stub: RetrievalStub, country: ExactCountry, history: np.ndarray) -> float:
@@ -81,10 +96,10 @@ def show_query(address: str, root: Path, bundle: Path) -> None:
     """Print what a person sees: the first sample user of France, or of the first country there is."""
     codes = countries(bundle)
     code = "FR" if "FR" in codes else codes[0]
-    user = next(line for line in (bundle / "samples" / "timelines.jsonl").open() if f'"country":"{code}"' in line)
-    user_id = user.split('"user":"', 1)[1].split('"', 1)[0]
+    timelines = [json.loads(line) for line in (bundle / TIMELINES).read_bytes().splitlines()]
+    user = next(timeline["user"] for timeline in timelines if timeline["country"] == code)
     command = [SHORTLIST, "query", "--address", address, "--bundle-root", str(root), "--country", code]
-    subprocess.run([*command, "--user", user_id], check=True)
+    subprocess.run([*command, "--user", user], check=True)
 
 
 if __name__ == "__main__":

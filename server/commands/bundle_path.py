@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
+from index_store.errors import BundleUnreadable
 from index_store.location import CURRENT_NAME, current_bundle
 
 
 def version_directory(path: Path) -> Path:
     """Resolve a version's directory, or a bundle's directory with a CURRENT file; `BundleError` if it names nothing."""
-    path = path.resolve()
-    if (path / CURRENT_NAME).exists():
-        return current_bundle(path.parent, path.name)
-    return path
+    try:
+        path = path.resolve()
+        is_bundle = (path / CURRENT_NAME).exists()
+    except (OSError, RuntimeError) as error:  # RuntimeError: symbolic links in a circle
+        message = f"{path} cannot be read: {getattr(error, 'strerror', None) or error}"
+        raise BundleUnreadable(message) from error
+    return current_bundle(path.parent, path.name) if is_bundle else path

@@ -6,10 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from index_store.manifest import CountryEntry, CurvePoint, Manifest, encode_manifest, read_manifest
 from server.commands.bundle_path import version_directory
+from server.text import visible
 
 _BAR_WIDTH = 20
 
@@ -30,15 +33,18 @@ def inspect(path: Path, *, as_json: bool) -> None:
         console.print(_metrics(manifest))
 
 
-def _heading(manifest: Manifest) -> str:
+def _heading(manifest: Manifest) -> Text:
     created = datetime.fromtimestamp(manifest.created_ms / 1000, tz=UTC)
     size = sum(entry.bytes for entry in manifest.files)
-    return (
-        f"[bold]{manifest.name}[/] version [bold]{manifest.version}[/], format {manifest.format_version}, "
-        f"published {created:%Y-%m-%d %H:%M:%S} UTC\n"
+    # a Text, because a str would be read as markup: what a manifest says may have brackets
+    return Text.assemble(
+        (visible(manifest.name), "bold"),
+        " version ",
+        (visible(manifest.version), "bold"),
+        f", format {visible(manifest.format_version)}, published {created:%Y-%m-%d %H:%M:%S} UTC\n"
         f"{len(manifest.countries)} countries, {sum(c.items for c in manifest.countries.values()):,} items, "
-        f"{len(manifest.files)} files, {size / 1e6:.1f} MB, encoders: {', '.join(manifest.encoders)}\n"
-        f"trained with seed {manifest.training.seed} on data {manifest.training.data_fingerprint[:16]}…"
+        f"{len(manifest.files)} files, {size / 1e6:.1f} MB, encoders: {visible(', '.join(manifest.encoders))}\n"
+        f"trained with seed {manifest.training.seed} on data {visible(manifest.training.data_fingerprint[:16])}…",
     )
 
 
@@ -55,7 +61,7 @@ def _countries(manifest: Manifest) -> Table:
     for code, country in by_size:
         led = country.led
         table.add_row(
-            code,
+            Text(visible(code)),
             f"{country.items:,}",
             str(led.dim),
             led.engine,
@@ -70,9 +76,9 @@ def _countries(manifest: Manifest) -> Table:
 
 def _curve(code: str, country: CountryEntry) -> Table:
     led = country.led
+    settings = f"M {led.m}, ef_construction {led.ef_construction}"
     table = Table(
-        title=f"{code}: recall@{led.recall_k} of the graph (M {led.m}, ef_construction {led.ef_construction}) by ef",
-        title_justify="left",
+        title=f"{escape(visible(code))}: recall@{led.recall_k} of the graph ({settings}) by ef", title_justify="left"
     )
     table.add_column("space")
     table.add_column("ef", justify="right")
@@ -106,7 +112,7 @@ def _metrics(manifest: Manifest) -> Table:
     table.add_column("model")
     names = sorted({name for values in manifest.training.metrics.values() for name in values})
     for name in names:
-        table.add_column(name, justify="right")
+        table.add_column(Text(visible(name)), justify="right")
     for model, values in manifest.training.metrics.items():
-        table.add_row(model, *(f"{values[name]:.4f}" if name in values else "" for name in names))
+        table.add_row(Text(visible(model)), *(f"{values[name]:.4f}" if name in values else "" for name in names))
     return table

@@ -1,7 +1,9 @@
 """`shortlist query`: one request to a running server, its answer as a table that a person can read."""
 
+import ipaddress
+import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import grpc
@@ -9,15 +11,25 @@ import msgspec
 from google.protobuf import json_format
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from index_store.content import Timeline
+from index_store.layout import TIMELINES
+from models.interactions import InteractionType
 from protos.retrieval.v1 import retrieval_pb2 as pb
 from protos.retrieval.v1.retrieval_pb2_grpc import RetrievalStub
 from server import exit_codes
+from server.text import encodable, visible
 
 _FALLBACKS = {
     pb.FALLBACK_EMPTY_HISTORY: "the history is empty: ordered by item bias",
     pb.FALLBACK_UNKNOWN_HISTORY: "no item of the history is in the catalogue: ordered by item bias",
 }
+_MAX_UINT32 = 2**32 - 1
+_MAX_UINT64 = 2**64 - 1
+_MAX_TIMEOUT_S = 86400.0
+_ADDRESS = re.compile(r"(?:(?P<name>[A-Za-z0-9._-]+)|\[(?P<ipv6>[^\]]+)\]):(?P<port>[0-9]{1,5})")
+_MAX_PORT = 65535
 _UNREACHABLE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 
 
@@ -44,17 +56,9 @@ class Question:
     include_history: bool
 
 
-class _Timeline(msgspec.Struct):
-    """One line of a bundle's sample users."""
-
-    user: str
-    country: str
-    item_ids: list[int]
-    types: list[int]
-
-
 def query(question: Question, *, as_json: bool) -> None:
     """Ask and print; `QueryError` for everything that a person can do something about."""
+    _check(question)
     with grpc.insecure_channel(question.address) as channel:
         stub = RetrievalStub(channel)  # type: ignore[no-untyped-call] # generated
         try:
@@ -66,15 +70,43 @@ def query(question: Question, *, as_json: bool) -> None:
                 include_item_details=True,
             )
             response = stub.Retrieve(request, timeout=question.timeout_s)
-        except ValueError as error:
-            message = f"-k {question.k}: {error}"
-            raise QueryError(message, exit_codes.USAGE) from error
         except grpc.RpcError as error:
             raise _explain(error, question.address) from error
     if as_json:
         sys.stdout.write(json_format.MessageToJson(response, preserving_proto_field_name=True) + "\n")
     else:
         _print(question, request, response)
+
+
+def _check(question: Question) -> None:
+    """Refuse what cannot even be sent; what the server thinks of the rest, it says itself."""
+    if not _is_address(question.address):
+        message = f"--address: expected HOST:PORT, found {question.address!r}"
+        raise QueryError(message, exit_codes.USAGE)
+    if not 0 <= question.k <= _MAX_UINT32:
+        message = f"-k {question.k}: expected a number from 0 to 2^32 - 1"
+        raise QueryError(message, exit_codes.USAGE)
+    if not 0 < question.timeout_s <= _MAX_TIMEOUT_S:
+        message = f"--timeout: expected more than 0 and at most {_MAX_TIMEOUT_S:g} seconds, found {question.timeout_s}"
+        raise QueryError(message, exit_codes.USAGE)
+    for option, text in (("--country", question.country), ("--items", question.items)):
+        if text is not None and text != encodable(text):
+            message = f"{option}: expected UTF-8, found {text!r}"
+            raise QueryError(message, exit_codes.USAGE)
+
+
+def _is_address(text: str) -> bool:
+    """Whether gRPC can make sense of it: for what it cannot, it writes lines of its own to the terminal."""
+    match = _ADDRESS.fullmatch(text)
+    if not match or not 1 <= int(match["port"]) <= _MAX_PORT:
+        return False
+    if match["name"] is not None:
+        return True
+    try:
+        ipaddress.IPv6Address(match["ipv6"])
+    except ValueError:
+        return False
+    return True
 
 
 def _history(question: Question, stub: RetrievalStub) -> list[pb.Interaction]:
@@ -94,30 +126,30 @@ def _listed(text: str) -> list[str]:
 
 
 def _item_id(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 1 << 64:
+    # the length first: Python refuses to read a number of thousands of digits
+    if not text.isdecimal() or len(text) > len(str(_MAX_UINT64)) or int(text) > _MAX_UINT64:
         message = f"--item-ids: expected numbers from 0 to 2^64 - 1, found {text!r}"
         raise QueryError(message, exit_codes.USAGE)
     return int(text)
 
 
-def _sample_user(question: Question, stub: RetrievalStub) -> _Timeline:
+def _sample_user(question: Question, stub: RetrievalStub) -> Timeline:
     """Find the user in the bundle that answers: the server says which one it is."""
     info = stub.GetServingInfo(pb.GetServingInfoRequest(), timeout=question.timeout_s)
-    path = question.bundle_root / info.bundle_name / info.bundle_version / "samples" / "timelines.jsonl"
+    path = question.bundle_root / info.bundle_name / info.bundle_version / TIMELINES
     try:
         lines = path.read_bytes().splitlines()
-    except OSError as error:
-        message = (
-            f"{path} cannot be read ({error.strerror}); --user needs the served bundle's folder: see --bundle-root"
-        )
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or error
+        message = f"{path} cannot be read ({reason}); --user needs the served bundle's folder: see --bundle-root"
         raise QueryError(message, exit_codes.NO_SAMPLE_USER) from error
-    timelines = [msgspec.json.decode(line, type=_Timeline) for line in lines]
+    timelines = [_timeline(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1)]
     of_user = [timeline for timeline in timelines if timeline.user == question.user]
     for timeline in of_user:
         if timeline.country == question.country:
             # the server takes a bounded history; the most recent part is what counts
-            recent = slice(-info.max_history, None)
-            return _Timeline(timeline.user, timeline.country, timeline.item_ids[recent], timeline.types[recent])
+            recent = slice(max(0, len(timeline.item_ids) - info.max_history), None)
+            return replace(timeline, item_ids=timeline.item_ids[recent], types=timeline.types[recent])
     if of_user:
         hint = f"user {question.user} is a user of {', '.join(sorted(t.country for t in of_user))}"
     else:
@@ -125,6 +157,30 @@ def _sample_user(question: Question, stub: RetrievalStub) -> _Timeline:
         hint = f"users of {question.country}: {', '.join(some)} …" if some else f"no sample user of {question.country}"
     message = f"the bundle has no sample user {question.user} in {question.country}; {hint}"
     raise QueryError(message, exit_codes.NO_SAMPLE_USER)
+
+
+def _timeline(line: bytes, place: str) -> Timeline:
+    """Read one sample user; a reader of the bundle format does not check these lines, so all of it is checked here."""
+    try:
+        timeline = msgspec.json.decode(line, type=Timeline)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        fault = str(error)
+    else:
+        fault = _timeline_fault(timeline)
+    if fault:
+        message = f"{place}: not a sample user: {fault}"
+        raise QueryError(message, exit_codes.NO_SAMPLE_USER)
+    return timeline
+
+
+def _timeline_fault(timeline: Timeline) -> str:
+    if len(timeline.item_ids) != len(timeline.types):
+        return f"expected as many types as item_ids, found {len(timeline.types)} and {len(timeline.item_ids)}"
+    if any(not 0 <= item_id <= _MAX_UINT64 for item_id in timeline.item_ids):
+        return "expected item_ids from 0 to 2^64 - 1"
+    known = set(InteractionType)
+    unknown = [kind for kind in timeline.types if kind not in known]
+    return f"expected types from 0 to {max(known)}, found {unknown[0]}" if unknown else ""
 
 
 def _explain(error: grpc.RpcError, address: str) -> QueryError:
@@ -138,7 +194,8 @@ def _explain(error: grpc.RpcError, address: str) -> QueryError:
 def _print(question: Question, request: pb.RetrieveRequest, response: pb.RetrieveResponse) -> None:
     console = Console()
     who = f"user {question.user}" if question.user else "this history"
-    console.print(f"[bold]{len(response.candidates)} candidates in {question.country}[/] for {who}", soft_wrap=True)
+    title = Text(f"{len(response.candidates)} candidates in {visible(question.country)}", style="bold")
+    console.print(title.append(f" for {visible(who)}", style="not bold"), soft_wrap=True)
     if request.history:
         known = len(request.history) - response.unknown_items
         console.print(f"history: {len(request.history)} interactions, {known} in the catalogue", soft_wrap=True)
@@ -152,12 +209,15 @@ def _print(question: Question, request: pb.RetrieveRequest, response: pb.Retriev
     table.add_column("score", justify="right")
     for rank, candidate in enumerate(response.candidates, start=1):
         cells = [getattr(candidate.details, name) for name in columns] or [str(candidate.item_id)]
-        table.add_row(str(rank), *cells, f"{candidate.score:.3f}")
+        # a Text, because a str would be read as markup: a title may have brackets
+        table.add_row(str(rank), *(Text(visible(cell)) for cell in cells), f"{candidate.score:.3f}")
     console.print(table)
     for source in response.sources:
         console.print(
-            f"{source.source}: {source.candidates} by {source.method}, encode {source.encode_us} µs, "
-            f"search {source.search_us} µs · bundle {response.bundle_version}",
+            f"{visible(source.source)}: {source.candidates} by {visible(source.method)}, "
+            f"encode {source.encode_us} µs, search {source.search_us} µs · bundle {visible(response.bundle_version)}",
+            markup=False,
+            emoji=False,
             soft_wrap=True,
         )
 

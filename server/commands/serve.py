@@ -3,7 +3,7 @@
 import logging
 import os
 
-from server.exit_codes import PORT_TAKEN
+from server.exit_codes import FAILED, PORT_TAKEN
 from server.log import set_up_logging
 from server.master import Master
 from server.process import PortTakenError, pin_math_threads
@@ -21,3 +21,6 @@ def serve(settings: Settings) -> int:
     except PortTakenError as error:
         _LOG.error("%s", error)
         return PORT_TAKEN
+    except Exception:  # a server cannot be run again to see the traceback; its children end with it
+        _LOG.exception("a bug of ours")
+        return FAILED

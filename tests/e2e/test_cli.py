@@ -1,9 +1,12 @@
 """The command line, run as a person runs it."""
 
 import json
+import runpy
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -24,6 +27,26 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def address(root: Path) -> Iterator[str]:
     """A server of it."""
     with serving(["--bundle-root", str(root), "--bundle-name", "tiny", "--workers", "1"]) as (_, address, _):
+        yield address
+
+
+@pytest.fixture(scope="module")
+def odd_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root whose bundle has brackets and control characters where it may."""
+    root = tmp_path_factory.mktemp("odd")
+    content = tiny_content()
+    titles = ["Shirt [/XL] 3", "[blue] mug :smile:", "a\x1b[2Jb\nc"] * 100
+    countries = {**content.countries, "FR": replace(content.countries["FR"], titles=titles)}
+    metrics = {"[/led]": {"[/recall]": 0.5}}
+    odd = replace(content, countries=countries, data_fingerprint="[/x]", metrics=metrics)
+    publish(odd, root=root, name="tiny", version="v1", policy=POLICY)
+    return root
+
+
+@pytest.fixture(scope="module")
+def odd_address(odd_root: Path) -> Iterator[str]:
+    """A server of it."""
+    with serving(["--bundle-root", str(odd_root), "--bundle-name", "tiny", "--workers", "1"]) as (_, address, _):
         yield address
 
 
@@ -48,6 +71,70 @@ def test_query_prints_titles_of_candidates_for_a_sample_user(root: Path, address
     assert "history: 3 interactions, 3 in the catalogue" in result.stdout
     assert result.stdout.count("Title ") == 10
     assert "bundle v1" in result.stdout
+
+
+def test_query_prints_titles_as_they_are(odd_address: str) -> None:
+    """Brackets are no markup, colons no emoji, and control characters are shown as escapes."""
+    result = shortlist("query", "--address", odd_address, "--country", "FR", "-k", 300)
+    assert result.returncode == 0, result.stderr
+    for title in ("Shirt [/XL] 3", "[blue] mug :smile:", r"a\x1b[2Jb\nc"):
+        assert result.stdout.count(title) == 100
+
+
+def test_inspect_and_verify_print_what_a_bundle_says_as_it_is(odd_root: Path, tmp_path: Path) -> None:
+    """Fingerprints, model names and folders with brackets are no markup."""
+    result = shortlist("inspect", odd_root / "tiny")
+    assert result.returncode == 0, result.stderr
+    for text in ("on data [/x]…", "[/led]", "[/recall]"):
+        assert text in result.stdout
+    folder = tmp_path / "[" / "x]"
+    folder.mkdir(parents=True)
+    for command in ("inspect", "verify"):
+        refused = shortlist(command, folder)
+        assert "[/x]" in one_line_of(refused)
+        assert refused.returncode == 3
+
+
+def test_inspect_refuses_a_year_that_no_calendar_has(root: Path, tmp_path: Path) -> None:
+    """A time that cannot be printed is the manifest's fault."""
+    manifest = json.loads((root / "tiny" / "v1" / "manifest.json").read_text())
+    folder = tmp_path / "tiny" / "v1"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "created_ms": 2**62}))
+    result = shortlist("inspect", folder)
+    assert "created_ms" in one_line_of(result)
+    assert result.returncode == 3
+
+
+def _timeline(**changed: object) -> bytes:
+    good = {"user": "FR-sample", "country": "FR", "item_ids": [7], "types": [1]}
+    return json.dumps({**good, **changed}).encode()
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (b"garbage", "JSON is malformed"),
+        (b"\xff", "JSON is malformed"),
+        (b'{"unknown": ' + b"[" * 100_000, "recursion"),
+        (_timeline(types=[9]), "expected types from 0 to 5, found 9"),
+        (_timeline(types=[]), "expected as many types as item_ids, found 0 and 1"),
+        (_timeline(item_ids=[2**64]), "expected item_ids from 0 to 2^64 - 1"),
+        (_timeline(item_ids=["7"]), "Expected `int`, got `str`"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_damaged_sample_user_is_named_by_its_line(address: str, tmp_path: Path, line: bytes, text: str) -> None:
+    """The file of sample users is not checked by a server, so `query` says what is wrong with it, and where."""
+    path = tmp_path / "tiny" / "v1" / "samples" / "timelines.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(_timeline() + b"\n" + line + b"\n")
+    arguments = ["--address", address, "--bundle-root", tmp_path, "--country", "FR", "--user", "FR-sample"]
+    result = shortlist("query", *arguments)
+    message = one_line_of(result)
+    assert f"{path}, line 2: not a sample user: " in message
+    assert text in message
+    assert result.returncode == 10
 
 
 def test_query_by_keys_as_json_is_the_reply(address: str) -> None:
@@ -85,6 +172,18 @@ def test_query_without_history_says_that_it_is_not_personal(address: str) -> Non
             2,
             "--item-ids: expected numbers from 0 to 2^64 - 1, found 'seven'",
         ),
+        (["--country", "FR", "-k", str(2**32)], 2, "-k 4294967296: expected a number from 0 to 2^32 - 1"),
+        (["--country", "F\udcff"], 2, "--country: expected UTF-8, found 'F\\udcff'"),
+        (["--country", "FR", "--items", "a,\udcff"], 2, "--items: expected UTF-8"),
+        (["--country", "FR", "--item-ids", "1" * 5000], 2, "--item-ids: expected numbers from 0 to 2^64 - 1"),
+        (["--country", "FR", "--timeout", "nan"], 2, "--timeout: expected more than 0"),
+        (["--country", "FR", "--timeout", "0"], 2, "--timeout: expected more than 0"),
+        (["--country", "FR", "--address", ""], 2, "--address: expected HOST:PORT, found ''"),
+        (["--country", "FR", "--address", "localhost"], 2, "--address: expected HOST:PORT"),
+        (["--country", "FR", "--address", "http://localhost:50051"], 2, "--address: expected HOST:PORT"),
+        (["--country", "FR", "--address", "localhost:65536"], 2, "--address: expected HOST:PORT"),
+        (["--country", "FR", "--address", "[::zz]:50051"], 2, "--address: expected HOST:PORT"),
+        (["--country", "FR", "--address", "[::1]:1"], 8, "is `shortlist serve` running there?"),
         (["--country", "FR", "--items", "a", "--user", "b"], 2, "give one of --user, --items and --item-ids"),
         (["--country", "FR", "--user", "nobody"], 10, "no sample user nobody in FR; users of FR: FR-sample"),
         (["--country", "FR", "--user", "US-sample"], 10, "user US-sample is a user of US"),
@@ -115,6 +214,55 @@ def test_what_is_no_bundle_is_refused_in_one_line(tmp_path: Path, command: str) 
     result = shortlist(command, tmp_path)
     assert "ManifestMissing (M1)" in one_line_of(result)
     assert result.returncode == 3
+
+
+@pytest.mark.parametrize("command", ["verify", "inspect"])
+@pytest.mark.parametrize("make", [lambda folder: folder / ("x" * 300), lambda folder: _circle(folder / "circle")])
+def test_a_path_that_cannot_be_followed_is_refused_in_one_line(
+    tmp_path: Path, command: str, make: Callable[[Path], Path]
+) -> None:
+    """What the operating system says of it is told with the exit code for bundles."""
+    result = shortlist(command, make(tmp_path))
+    assert "BundleUnreadable (M22): " in one_line_of(result)
+    assert result.returncode == 3
+
+
+def _circle(path: Path) -> Path:
+    path.symlink_to(path)
+    return path
+
+
+def test_a_bug_of_ours_is_one_line_and_a_traceback_on_demand() -> None:
+    """Any exception that nobody expected ends in exit code 1; `--debug` shows where it came from."""
+    code = (
+        "import sys, server.cli as cli\n"
+        "def fail(*_): raise ZeroDivisionError('of\\nours')\n"
+        "cli.load_settings = fail\n"
+        "cli.main()\n"
+    )
+    for options in ([], ["--debug"]):
+        command = [PYTHON, "-c", code, *options, "serve"]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert result.returncode == 1
+        if options:
+            assert "Traceback (most recent call last)" in result.stderr
+        else:
+            line = one_line_of(result)
+            assert line.startswith(r"shortlist: a bug of ours: ZeroDivisionError: of\nours; run `shortlist --debug")
+
+
+def test_a_bug_of_the_server_has_its_traceback_in_the_log() -> None:
+    """A server cannot be run again to see it, so it is logged at once, with the exit code of bugs."""
+    code = (
+        "import sys, server.commands.serve as command\n"
+        "def fail(_): raise ZeroDivisionError('of ours')\n"
+        "command.Master.run = fail\n"
+        "from server.cli import main\n"
+        "main()\n"
+    )
+    result = subprocess.run([PYTHON, "-c", code, "serve"], capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 1
+    assert "a bug of ours\nTraceback (most recent call last)" in result.stderr
 
 
 def test_verify_refuses_a_flipped_bit(tmp_path: Path) -> None:
@@ -161,6 +309,9 @@ def test_print_config_gives_settings_with_their_origin(tmp_path: Path) -> None:
         ("[limits]\nmax_q = 77\n", "unknown key limits.max_q; did you mean limits.max_k?"),
         ("[limits]\nmax_k = 0\n", "limits.max_k"),
         ("[limits\n", "not valid TOML"),
+        (f"[server]\ngrace_s = 1{'0' * 400}\n", "server.grace_s"),
+        (f"[server]\nport = {'[' * 5000}", "not valid TOML"),
+        ('[bundle]\nname = "a\\u0000b"\n', "bundle.name"),
     ],
 )
 def test_wrong_settings_stop_the_start_in_one_line(tmp_path: Path, toml: str, text: str) -> None:
@@ -170,6 +321,16 @@ def test_wrong_settings_stop_the_start_in_one_line(tmp_path: Path, toml: str, te
     result = shortlist("serve", "--config", config)
     assert text in one_line_of(result)
     assert result.returncode == 2
+
+
+def test_an_interface_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    """An address that the machine does not have ends the start with the exit code for ports."""
+    config = tmp_path / "shortlist.toml"
+    config.write_text('[server]\nhost = "fe80::1%nosuch"\n[metrics]\nport = -1\n')
+    result = shortlist("serve", "--config", config)
+    (line,) = result.stderr.splitlines()
+    assert "cannot listen on [fe80::1%nosuch]:50051: " in line
+    assert result.returncode == 4
 
 
 def test_serving_nothing_is_refused_in_words(tmp_path: Path) -> None:
@@ -200,6 +361,15 @@ def test_the_load_client_reports_good_calls(root: Path, address: str) -> None:
     row = json.loads(result.stdout)
     assert row["errors"] == 0
     assert 0 < row["p50_ms"] <= row["p99_ms"]
+
+
+def test_the_smoke_check_holds_a_bundle_to_its_word() -> None:
+    """Served recall must reach the target, and the manifest's own recall but for the tolerance."""
+    recall_fault = runpy.run_path(str(Path(__file__).parents[1] / "smoke.py"))["recall_fault"]
+    country = SimpleNamespace(code="FR", recall=0.99, recall_target=0.95)
+    assert recall_fault(country, 0.98) == ""
+    assert "FR: served recall 0.9600 is more than 0.02 under the 0.9900 of the manifest" in recall_fault(country, 0.96)
+    assert "under the target 0.95" in recall_fault(country, 0.94)
 
 
 def test_the_python_request_of_the_readme_runs_as_printed(address: str) -> None:

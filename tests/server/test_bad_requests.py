@@ -76,6 +76,9 @@ CASES: Sequence[tuple[str, bytes, str]] = (
     ("unknown type", _history(ITEM + b"\x18\x06"), "history[0].type"),
     ("negative type", _history(ITEM + b"\x18" + _varint(2**64 - 1)), "history[0].type"),
     ("huge type", _history(ITEM + b"\x18" + _varint(2**31 - 1)), "history[0].type"),
+    ("type beyond 32 bits", _history(ITEM + b"\x18" + _varint(2**32 + 1)), "history[0].type"),
+    ("type beyond 63 bits", _history(ITEM, ITEM + b"\x18" + _varint(2**63 + 1)), "history[1].type"),
+    ("negative type of 32 bits", _history(ITEM + b"\x18" + _varint(2**32 - 1)), "history[0].type"),
     ("negative time", _history(ITEM + b"\x20" + _varint(2**64 - 1)), "history[0].timestamp_ms"),
     ("smallest time", _history(ITEM + b"\x20" + _varint(2**63)), "history[0].timestamp_ms"),
     ("NaN feature", _features(age=pb.FeatureValue(number=math.nan)), 'features["age"].number'),
@@ -196,6 +199,15 @@ def test_a_truncated_request_never_passes_for_another(server: RunningServer) -> 
                 error, paths = _refusal(channel, cut)
                 assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
                 assert paths
+
+
+@pytest.mark.parametrize("value", [6, -1, 2**31 - 1, -(2**31), 2**31, 2**32 + 1, 2**63])
+def test_a_type_that_is_none_has_one_message(server: RunningServer, value: int) -> None:
+    """However many bits the number has, it is named once, as what was sent."""
+    with server.channel() as channel, pytest.raises(grpc.RpcError) as caught:
+        call_raw(channel, _history(ITEM + b"\x18" + _varint(value % 2**64)))
+    expected = f"history[0].type: expected a value of InteractionType, 0 to 5, found {value}"
+    assert caught.value.details() == f"invalid request: {expected}"
 
 
 def test_an_unknown_country_is_not_found(server: RunningServer) -> None:

@@ -4,14 +4,16 @@ import json
 import re
 import signal
 import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
 import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from load import load, outcomes
 from running_server import RunningServer, call_raw, eventually, request
 
@@ -166,16 +168,40 @@ def test_a_second_signal_does_not_wait(start: Start) -> None:
 
 
 def test_a_call_that_never_ends_is_cut_off(start: Start) -> None:
-    """A health watch is a call in flight for ever: the drain cancels it after grace_s."""
+    """A stream whose caller says no more is a call in flight for ever: the drain cancels it after grace_s."""
     with start(grace_s=0.5) as server:
+        server.wait_until_serving()
+        finished = threading.Event()
+
+        def ask_once() -> Iterator[reflection_pb2.ServerReflectionRequest]:
+            yield reflection_pb2.ServerReflectionRequest(list_services="")
+            finished.wait()
+
+        with server.channel() as channel:
+            stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+            answers = stub.ServerReflectionInfo(ask_once())
+            assert next(answers).list_services_response.service
+            server.signal(signal.SIGTERM)
+            assert server.wait_for_exit(within_s=10) == exit_codes.OK
+            with pytest.raises(grpc.RpcError):
+                list(answers)
+            finished.set()
+
+
+def test_a_drain_does_not_wait_for_watchers(start: Start) -> None:
+    """A watcher is told NOT_SERVING, then its call is ended, long before grace_s has passed."""
+    with start(workers=1, grace_s=300.0) as server:
         server.wait_until_serving()
         with server.channel() as channel:
             watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=""))
             assert next(watch).status == SERVING
             server.signal(signal.SIGTERM)
-            assert server.wait_for_exit(within_s=10) == exit_codes.OK
-            with pytest.raises(grpc.RpcError):
-                list(watch)
+            assert server.wait_for_exit(within_s=20) == exit_codes.OK
+            assert next(watch).status == NOT_SERVING
+            with pytest.raises(grpc.RpcError) as caught:
+                next(watch)
+            assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+            assert caught.value.details() == "this process ends"
 
 
 def test_nothing_outlives_a_killed_master(start: Start) -> None:

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from server.exporter import Exporter
 from server.plan import GenerationPlan, LobbyPlan, decode_plan, encode_plan
 from server.process import PortTakenError, address_of, pin_math_threads, reserve_port, stop_listening
 from server.reports import CountryReport, Failed, Ready, Refused, Report, ReportReader, WorkerLost, Workers, send
@@ -61,6 +63,15 @@ def test_an_address_of_another_machine_is_refused() -> None:
     """192.0.2.0/24 belongs to nobody (RFC 5737)."""
     with pytest.raises(PortTakenError, match=r"cannot listen on 192\.0\.2\.1:0"):
         reserve_port("192.0.2.1", 0)
+
+
+@pytest.mark.parametrize("host", ["fe80::1%nosuch", f"::1%{'x' * 80}"])
+def test_a_host_without_an_address_is_refused(host: str) -> None:
+    """What the resolver says of it is one line, whatever kind of error it raises."""
+    with pytest.raises(PortTakenError, match="cannot listen on "):
+        reserve_port(host, 0)
+    with pytest.raises(PortTakenError, match="for metrics: "):
+        Exporter(CollectorRegistry(), host, 0).start()
 
 
 def test_listeners_go_and_connections_stay() -> None:

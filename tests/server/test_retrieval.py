@@ -117,4 +117,4 @@ def test_an_unknown_country_knows_the_others(case: _Case) -> None:
     """The error carries what was asked for and what there is."""
     with pytest.raises(UnknownCountryError) as caught:
         Retriever(case.bundle, case.encoder).answer(query_of("ZZ", [], 1))
-    assert (caught.value.country, caught.value.known) == ("ZZ", tuple(sorted(SIZES)))
+    assert (str(caught.value), caught.value.known) == ("unknown country 'ZZ'", tuple(sorted(SIZES)))

@@ -1,9 +1,11 @@
 """Settings: sources and their order, and every way to be wrong."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from server.plan import LobbyPlan, decode_plan, encode_plan
 from server.settings import SPECS, Settings, SettingsError, load_settings, render_settings
 
 
@@ -32,7 +34,9 @@ def test_later_sources_win(tmp_path: Path) -> None:
 
 def test_every_field_can_come_from_every_source(tmp_path: Path) -> None:
     """What render_settings writes is a file that gives the same settings; variables do too."""
-    settings = load_settings(None, {}, {"bundle_root": 'a "quoted" folder', "workers": 3, "log_format": "json"})
+    settings = load_settings(
+        None, {}, {"bundle_root": 'a "quoted"\\\n\x7f\té folder', "workers": 3, "log_format": "json"}
+    )
     text = render_settings(settings)
     assert load_settings(_file(tmp_path, text), {}, {}) == settings
     env = {spec.variable: str(getattr(settings, spec.name)) for spec in SPECS}
@@ -70,10 +74,16 @@ def test_print_config_names_each_origin(tmp_path: Path) -> None:
         ({"start_timeout_s": 0}, "server.start_timeout_s"),
         ({"max_connection_age_s": -1.0}, "server.max_connection_age_s"),
         ({"host": "example.org"}, 'an IP address or "localhost", found "example.org"'),
+        ({"host": "::1%a\0b"}, 'an IP address or "localhost", found "::1%a\\u0000b"'),
         ({"metrics_host": ""}, "metrics.host"),
         ({"bundle_name": ""}, "bundle.name"),
         ({"bundle_name": "../x"}, "expected a folder name"),
+        ({"bundle_name": "a\0b"}, 'found "a\\u0000b"'),
+        ({"bundle_name": "v1\n"}, "expected a folder name of letters"),
         ({"bundle_root": ""}, "bundle.root"),
+        ({"bundle_root": "x\udcff"}, "bundle.root (command line): expected a path in UTF-8"),
+        ({"grace_s": 10**400}, f"expected 0 to 600, found 1{'0' * 79}…"),
+        ({"workers": 10**400}, f"expected 0 to 256, found 1{'0' * 79}…"),
         ({"log_level": "verbose"}, 'expected one of debug, info, warning, error, found "verbose"'),
         ({"log_format": "xml"}, "expected one of text, json"),
         ({"prot": 1}, "unknown setting prot; did you mean port?"),
@@ -99,7 +109,15 @@ def test_a_bad_value_is_refused(overrides: dict[str, object], message: str) -> N
         ("[server]\ngrace_s = true\n", "expected a number, found True"),
         ("[limits]\nmax_k = []\n", "limits.max_k"),
         ("[server\n", "not valid TOML"),
+        (f"[server]\ngrace_s = 1{'0' * 400}\n", "server.grace_s"),
+        (f"[server]\ngrace_s = 1{'0' * 5000}\n", "not valid TOML"),
+        (f"[server]\nworkers = 0x1{'0' * 5000}\n", "expected 0 to 256, found a number of thousands of digits"),
+        (f"[server]\nport = {'[' * 5000}{']' * 5000}\n", "not valid TOML"),
+        (f"[server]\nport.{'.'.join('a' * 20_000)} = 1\n", "server.port"),
+        ("[bundle]\nname = 'a\\u0000b'\n", "bundle.name"),
+        ('[bundle]\nname = "a\\u0000b"\n', 'found "a\\u0000b"'),
     ],
+    ids=lambda value: str(value)[:30],
 )
 def test_a_bad_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
     """The error names the file and the key."""
@@ -110,10 +128,27 @@ def test_a_bad_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
     assert str(path) in str(caught.value)
 
 
-def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    """A settings file that was asked for must be there."""
+@pytest.mark.parametrize("name", ["none.toml", ".", "x" * 300, "a\0b"])
+def test_an_unreadable_file_is_refused(tmp_path: Path, name: str) -> None:
+    """A settings file that was asked for must be there and be a file."""
     with pytest.raises(SettingsError, match="cannot be read"):
-        load_settings(tmp_path / "none.toml", {}, {})
+        load_settings(tmp_path / name, {}, {})
+
+
+def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    """TOML is UTF-8."""
+    path = tmp_path / "shortlist.toml"
+    path.write_bytes(b"[server]\nhost = '\xff'\n")
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load_settings(path, {}, {})
+
+
+def test_a_file_may_have_any_name(tmp_path: Path) -> None:
+    """Children are told where settings come from, so a name that is not UTF-8 is escaped."""
+    path = tmp_path / os.fsdecode(b"\xff.toml")
+    path.write_text("[limits]\nmax_k = 7\n")
+    settings = load_settings(path, {}, {})
+    assert decode_plan(encode_plan(LobbyPlan(settings, 1, "")), LobbyPlan).settings.max_k == 7
 
 
 @pytest.mark.parametrize(
