@@ -31,7 +31,8 @@ def load_array(path: Path, dtype: type[np.generic], shape: tuple[int | None, ...
         _refuse(path, f"expected {size} bytes for {found_shape}, found {path.stat().st_size}")
     if 0 in found_shape:
         return np.empty(found_shape, dtype)  # nothing to map
-    return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=found_shape)
+    # the subclass np.memmap costs microseconds at every indexing; a plain view of the same pages does not
+    return np.asarray(np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=found_shape))
 
 
 def _read_header(path: Path, file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

@@ -37,7 +37,7 @@ def test_run_publishes_a_verified_bundle(shop: Any) -> None:
     shop.write()
     result = invoke(shop.folder, "run", "--version", "v1")
     assert result.exit_code == 0, result.output
-    for text in ("dropped: no user", "Interactions per country", "LED (BPR)", "Recall@20", "published"):
+    for text in ("dropped: no user", "Interactions per country", "LED ", "Recall@20", "published"):
         assert text in result.stdout
     verify_bundle(shop.folder / "bundles/shop/v1")
     assert (shop.folder / "bundles/shop/CURRENT").read_text(encoding="utf-8").strip() == "v1"
@@ -55,7 +55,7 @@ def test_steps_resume_from_the_run_directory(shop: Any) -> None:
     for scores in metrics["models"].values():
         assert all(0 <= score["low"] <= score["mean"] <= score["high"] <= 1 for score in scores.values())
     report = (run / "report.md").read_text(encoding="utf-8")
-    assert "| LED (BPR) |" in report
+    assert "| LED |" in report
     assert f"Test users: {metrics['test_users']}." in report
     assert json.loads((run / "ingest.json").read_text(encoding="utf-8"))["kept"] == len(shop.rows)
     (version,) = [path.name for path in (shop.folder / "bundles/shop").iterdir() if path.is_dir()]
@@ -209,3 +209,13 @@ def test_a_catalogue_too_large_for_ease_is_measured_without_it(shop: Any) -> Non
     report = (shop.folder / "runs/shop/report.md").read_text(encoding="utf-8")
     assert "| EASE |" not in report
     assert "EASE is left out" in report
+
+
+@pytest.mark.parametrize("version", [".hidden", "-v1", "a/b", "v1\n", "v" * 200])
+def test_a_wrong_version_is_refused_before_anything_is_trained(shop: Any, version: str) -> None:
+    """`run` checks the version first: nothing is left in the run directory."""
+    shop.write()
+    result = invoke(shop.folder, "run", "--version", version)
+    assert result.exit_code == 2
+    assert "--version" in one_line(result)
+    assert not (shop.folder / "runs/shop/interactions.parquet").exists()

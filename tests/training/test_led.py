@@ -1,15 +1,11 @@
-"""The LED model and its loss against the paper's formulas."""
-
-import math
+"""The LED model and its training; the losses have a file of their own."""
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from shortlist_training.config import LedConfig
-from shortlist_training.led import Led, bpr_loss
+from shortlist_training.led import Led
 from shortlist_training.metrics import fold_in
 from shortlist_training.timelines import incidence
 from shortlist_training.train import (
@@ -65,28 +61,6 @@ def test_a_user_is_the_mean_of_the_input_items(tuning: str) -> None:
         torch.testing.assert_close(shared, own)
 
 
-@given(seed=st.integers(0, 10_000), users=st.integers(1, 4), targets=st.integers(1, 4), negatives=st.integers(1, 5))
-def test_bpr_equals_the_formula(seed: int, users: int, targets: int, negatives: int) -> None:
-    """The loss is the mean over users, their targets and their negatives of -log sigmoid(s_target - s_negative)."""
-    generator = torch.Generator().manual_seed(seed)
-    s_target = torch.randn(users, targets, generator=generator)
-    s_negative = torch.randn(users, negatives, generator=generator)
-    is_target = torch.rand(users, targets, generator=generator) < 0.7
-    is_negative = torch.rand(users, negatives, generator=generator) < 0.7
-    per_user = []
-    for user in range(users):
-        per_target = []
-        for target in s_target[user][is_target[user]].tolist():
-            terms = [
-                -math.log(1 / (1 + math.exp(negative - target)))
-                for negative in s_negative[user][is_negative[user]].tolist()
-            ]
-            per_target.append(sum(terms) / max(len(terms), 1))
-        per_user.append(sum(per_target) / max(len(per_target), 1))
-    found = bpr_loss(s_target, s_negative, is_target, is_negative).item()
-    assert found == pytest.approx(sum(per_user) / users, abs=1e-5)
-
-
 def test_random_and_time_splits_partition_a_history() -> None:
     """Without dropout input and target are the whole history; by time the target is its newest part."""
     history = np.arange(10, dtype=np.int64)
@@ -113,10 +87,11 @@ def test_negatives_are_never_the_users_own_items() -> None:
     config = LedConfig(batch_users=2, negatives=100, dropout=0.0)
     seen = 0
     for batch in batches(histories, known, negative_distribution(known, 0.0), config, np.random.default_rng(0)):
-        assert batch.negatives.tolist() == [0, 1, 2, 3, 4, 5]
+        assert batch.pool.tolist() == [0, 1, 2, 3, 4, 5]
+        assert batch.in_pool.all()
         for row in range(len(batch.targets)):
             own = set(batch.targets[row][batch.is_target[row]].tolist())
-            assert own.isdisjoint(batch.negatives[batch.is_negative[row]].tolist())
+            assert own.isdisjoint(batch.pool[batch.is_negative[row]].tolist())
             seen += 1
     assert seen == 3
 

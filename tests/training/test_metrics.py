@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shortlist_training.metrics import BATCH_USERS, evaluate_scores, fold_in, interval, per_user_metrics, top_rows
@@ -37,6 +37,18 @@ def test_seen_items_are_never_ranked_before_others_and_ties_go_to_the_lower_row(
     scores = np.array([[1.0, 5.0, 1.0, 9.0]], dtype=np.float32)
     seen = sp.csr_matrix(([1.0], [3], [0, 1]), shape=(1, 4))
     assert top_rows(scores, seen, 4).tolist() == [[1, 0, 2, 3]]
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 10_000), users=st.integers(1, 5), items=st.integers(1, 30), k=st.integers(1, 40))
+def test_ranking_equals_a_stable_sort_of_everything(seed: int, users: int, items: int, k: int) -> None:
+    """With many equal scores and few unseen rows the ranking is that of a full stable sort."""
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, 4, (users, items)).astype(np.float32)
+    seen = sp.csr_matrix((rng.random((users, items)) < rng.random()).astype(np.float32))
+    masked = np.where(seen.toarray() > 0, -np.inf, scores)
+    expected = np.argsort(-masked, axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(top_rows(scores, seen, k), expected)
 
 
 @given(

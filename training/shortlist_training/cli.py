@@ -33,7 +33,7 @@ Config = Annotated[Path, typer.Argument(help="The project file (TOML).", show_de
 Runs = Annotated[Path, typer.Option(help="Where run directories are; this run's is <runs>/<name>.")]
 Bundles = Annotated[Path, typer.Option(help="Root of published bundles.")]
 Version = Annotated[str | None, typer.Option(help="Bundle version; default: the UTC time, 20250131T120000Z.")]
-RUNS, BUNDLES = Path("build/runs"), Path("build/bundles")
+RUNS, BUNDLES, REPRODUCTION = Path("build/runs"), Path("build/bundles"), Path("build/reproduction")
 
 Result = TypeVar("Result")
 
@@ -43,6 +43,7 @@ def run(config: Config, runs: Runs = RUNS, bundles: Bundles = BUNDLES, version: 
     """Do it all: ingest, train, evaluate, publish."""
     with _one_line_errors():
         work = _workspace(config, runs)
+        _steps().bundle_version(version)  # a wrong one is found before the training, not after it
         _ingest(work)
         _train(work)
         _evaluate(work)
@@ -75,6 +76,25 @@ def publish(config: Config, runs: Runs = RUNS, bundles: Bundles = BUNDLES, versi
     """Build, verify and publish the bundle (after evaluate)."""
     with _one_line_errors():
         _publish(_workspace(config, runs), bundles, version)
+
+
+@app.command(epilog=EXIT_CODES)
+def reproduce(
+    system: Annotated[str, typer.Argument(help="The system to hold against its paper, or 'all'.")],
+    data: Annotated[Path, typer.Option(help="Folder that holds the data sets.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Where results, plots and report.md go.")] = REPRODUCTION,
+    seed: Annotated[int, typer.Option(help="Decides splits, initial values and samples.", min=0)] = 7,
+    threads: Annotated[int, typer.Option(help="Of the numeric libraries.", min=1)] = 1,
+    only: Annotated[str | None, typer.Option(help="Run this part alone.", show_default=False)] = None,
+) -> None:
+    """Repeat a paper's experiments on public data; finished parts are kept and not run again."""
+    with _one_line_errors():
+        # torch and matplotlib take seconds to import
+        command = importlib.import_module("shortlist_training.reproduction.command")
+        request = command.Request(system, data, out, seed, threads, only)
+        parts = command.wanted(request)
+        report = _timed(f"reproduce {system}", lambda progress: command.reproduce(request, parts, console, progress))
+        console.print(f"report: {report}", soft_wrap=True, highlight=False)
 
 
 def main() -> None:

@@ -169,16 +169,21 @@ class SvdConfig(_Section, frozen=True):
 class LedConfig(_Section, frozen=True):
     """LED and its training (sections 5.2 to 5.4, 6.2).
 
+    loss: "bpr" predicts held-back targets from inputs; "mult" (full softmax), "mult-css" and "ns" reconstruct all of a
+    user's items from those that dropout leaves (section 6.3). "mult" takes time linear in the items and no negatives.
+    weighting: "user" gives every user the same weight, "target" every target, which is the likelihood's sum.
     scale: length of the initial item vectors (root mean square), the temperature of the scores. normalize gives all
     of them that length; without it rare and frequent items keep the lengths that the SVD gave them.
-    negatives are drawn once per batch with probability popularity^negative_power (0 is uniform, as in the paper).
+    negatives are drawn with probability popularity^negative_power (0 is uniform, as in the paper): one pool per batch,
+    which is fastest and needs several hundred, or with negatives_per "user" as in the paper one pool per user.
     patience: checkpoints without a better validation NDCG@100 before training stops.
     threads: of torch. More than one pays only for large d, on cores that nobody else uses.
     """
 
     init: Literal["svd", "random"] = "svd"
     tuning: Literal["train", "project"] = "train"
-    loss: Literal["bpr"] = "bpr"
+    loss: Literal["mult", "mult-css", "bpr", "ns"] = "bpr"
+    weighting: Literal["user", "target"] = "user"
     scale: PositiveFloat = 1.0
     normalize: bool = True
     epochs: NonNegative = 50
@@ -187,12 +192,18 @@ class LedConfig(_Section, frozen=True):
     learning_rate: PositiveFloat = 1e-3
     weight_decay: Annotated[float, msgspec.Meta(ge=0.0)] = 0.0
     negatives: Positive = 1000
+    negatives_per: Literal["batch", "user"] = "batch"
     negative_power: Annotated[float, msgspec.Meta(ge=0.0)] = 0.0
     split_by: Literal["random", "time"] = "random"
     input_share: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.8
     dropout: Fraction = 0.5
     max_targets: Positive = 50
     threads: Positive = 1
+
+    def __post_init__(self) -> None:
+        if self.loss == "mult-css" and self.negative_power:
+            message = "loss 'mult-css' estimates the softmax from uniform negatives: it needs negative_power = 0"
+            raise ValueError(message)
 
 
 class EvaluateConfig(_Section, frozen=True):
@@ -271,7 +282,7 @@ class LoadedProject(msgspec.Struct, frozen=True):
         try:
             source = msgspec.toml.decode(path.read_bytes())
             project = msgspec.convert(source, Project)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             message = f"{path}: {error}"
             raise ConfigError(message) from error
         return cls(project=project, folder=path.parent, source=source)

@@ -7,7 +7,7 @@ from rich.table import Table
 from shortlist_training.records import Evaluation, IngestReport, Score
 
 NAMES = ("recall@20", "recall@50", "ndcg@100")
-MODEL_NAMES = {"popularity": "Popularity", "pmi-svd": "PMI-SVD alone", "led": "LED (BPR)", "ease": "EASE"}
+MODEL_NAMES = {"popularity": "Popularity", "pmi-svd": "PMI-SVD alone", "led": "LED", "ease": "EASE"}
 
 
 def ingest_tables(report: IngestReport) -> list[Table]:

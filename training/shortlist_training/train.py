@@ -1,5 +1,6 @@
 """Trains LED on training users' timelines and keeps the checkpoint that ranks validation users best (section 6.2)."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from shortlist_training.config import LedConfig
-from shortlist_training.led import LOSSES, Led
+from shortlist_training.led import LOSSES, RECONSTRUCTING, Led, Scores, average
 from shortlist_training.metrics import SELECTION, evaluate_scores
 from shortlist_training.timelines import Rows, incidence
 
@@ -35,14 +36,15 @@ class Trained:
 
 @dataclass(frozen=True)
 class Batch:
-    """Users as tensors: flat inputs with offsets (B,), targets (B, T), negatives (N,); masks (B, T) and (B, N)."""
+    """Users as tensors: flat inputs with offsets (B,), targets (B, T), pool (N,) or (B, N), and `Scores`' masks."""
 
     inputs: torch.Tensor
     offsets: torch.Tensor
     targets: torch.Tensor
     is_target: torch.Tensor
-    negatives: torch.Tensor
+    pool: torch.Tensor
     is_negative: torch.Tensor
+    in_pool: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def train(
     """
     be_deterministic(seed, config.threads)
     rng = np.random.default_rng(seed)
-    model = Led(torch.from_numpy(initial), config.tuning)
+    model = Led(torch.from_numpy(initial), config.tuning, initial_bias(config))
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     usable = [history for history in histories if len(history) > 1]
     known = incidence(usable, len(initial))
@@ -100,6 +102,14 @@ def train(
     return Trained(best.vectors, best.biases, best.best, epochs)
 
 
+def initial_bias(config: LedConfig) -> float:
+    """Give the biases' start: 0, and for negative sampling the log odds of its one positive to N negatives.
+
+    From 0, where each negative is as likely as not, Adam's small steps take many epochs to get there.
+    """
+    return -math.log(config.negatives) if config.loss == "ns" else 0.0
+
+
 def negative_distribution(known: sp.csr_matrix, power: float) -> NDArray[np.float64]:
     """Compute each item's chance to be a negative, popularity^power / sum: (I,) float64. Power 0 is uniform."""
     weight = np.maximum(np.asarray(known.sum(axis=0), dtype=np.float64).ravel(), 1.0) ** power
@@ -113,25 +123,45 @@ def batches(
     config: LedConfig,
     rng: np.random.Generator,
 ) -> Iterator[Batch]:
-    """Yield one epoch in random order. One pool of negatives serves a whole batch, as it does a user's targets."""
+    """Yield one epoch in random order. One pool of negatives serves a user's targets, or those of a whole batch."""
     order = rng.permutation(len(histories))
     for start in range(0, len(order), config.batch_users):
         users = order[start : start + config.batch_users]
         split = [input_and_target(histories[user], config, rng) for user in users]
-        pool = rng.choice(len(draw), size=min(config.negatives, len(draw)), replace=False, p=draw)
-        yield _batch(split, np.sort(pool), known[users])
+        yield _batch(split, _pool(draw, config, len(users), rng), known[users])
+
+
+def _pool(draw: NDArray[np.float64], config: LedConfig, users: int, rng: np.random.Generator) -> Rows:
+    """Draw (N,) rows without replacement for a batch, or (B, N) with replacement, each user's own."""
+    if config.loss == "mult":
+        return np.arange(len(draw), dtype=np.int64)
+    if config.negatives_per == "user":
+        size = users, config.negatives
+        return rng.choice(len(draw), size, p=draw) if config.negative_power else rng.integers(len(draw), size=size)
+    return np.sort(rng.choice(len(draw), size=min(config.negatives, len(draw)), replace=False, p=draw))
+
+
+def count_in_pool(targets: Rows, pool: Rows, items: int) -> Rows:
+    """Count how often each target (B, T) is in the pool, (N,) or its user's row of (B, N)."""
+    user = np.arange(len(targets))[:, None] * items
+    wanted, drawn = (targets, np.sort(pool)) if pool.ndim == 1 else (targets + user, np.sort((pool + user).ravel()))
+    return np.searchsorted(drawn, wanted, "right") - np.searchsorted(drawn, wanted, "left")
 
 
 def input_and_target(history: Rows, config: LedConfig, rng: np.random.Generator) -> tuple[Rows, Rows]:
     """Split a history of two or more rows (section 5.3): `input_share` of it is input, the rest target.
 
-    The target part is the newest (`split_by` time) or random. Inputs then drop out with probability `dropout`, but
-    never all of them; of long target parts `max_targets` random ones are taken.
+    The target part is the newest (`split_by` time) or random. Losses that reconstruct have the whole history as both
+    (section 6.3). Inputs then drop out with probability `dropout`, but never all of them; of long target parts
+    `max_targets` random ones are taken.
     """
-    if config.split_by == "random":
-        history = rng.permutation(history)
-    cut = min(max(1, round(config.input_share * len(history))), len(history) - 1)
-    inputs, targets = history[:cut], history[cut:]
+    if config.loss in RECONSTRUCTING:
+        inputs = targets = history
+    else:
+        if config.split_by == "random":
+            history = rng.permutation(history)
+        cut = min(max(1, round(config.input_share * len(history))), len(history) - 1)
+        inputs, targets = history[:cut], history[cut:]
     kept = inputs[rng.random(len(inputs)) >= config.dropout]
     if len(targets) > config.max_targets:
         targets = rng.permutation(targets)[: config.max_targets]
@@ -146,28 +176,35 @@ def _batch(split: Sequence[tuple[Rows, Rows]], pool: Rows, known: sp.csr_matrix)
     lengths = np.array([len(wanted) for _, wanted in split])
     inputs = [kept for kept, _ in split]
     offsets = np.r_[0, np.cumsum([len(kept) for kept in inputs])[:-1]]
+    owned = known[:, pool].toarray() if pool.ndim == 1 else np.take_along_axis(known.toarray(), pool, axis=1)
     return Batch(
         inputs=torch.from_numpy(np.concatenate(inputs)),
         offsets=torch.from_numpy(offsets.astype(np.int64)),
         targets=torch.from_numpy(targets),
         is_target=torch.from_numpy(np.arange(width) < lengths[:, None]),
-        negatives=torch.from_numpy(pool),
-        is_negative=torch.from_numpy(known[:, pool].toarray() == 0),
+        pool=torch.from_numpy(pool),
+        is_negative=torch.from_numpy(owned == 0),
+        in_pool=torch.from_numpy(count_in_pool(targets, pool, known.shape[1])),
     )
 
 
 def _step(model: Led, optimizer: torch.optim.Optimizer, batch: Batch, config: LedConfig) -> float:
-    users = model.encode(batch.inputs, batch.offsets)
-    loss = LOSSES[config.loss](
-        model.score_own(users, batch.targets),
-        model.score_shared(users, batch.negatives),
-        batch.is_target,
-        batch.is_negative,
-    )
+    loss = average(LOSSES[config.loss](_scores(model, batch, config)), batch.is_target, config.weighting)
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]  # torch's stubs leave it untyped
     optimizer.step()
     return float(loss.item())
+
+
+def _scores(model: Led, batch: Batch, config: LedConfig) -> Scores:
+    users = model.encode(batch.inputs, batch.offsets)
+    if config.loss == "mult":  # all scores are there anyway
+        pool = model.score_all(users)
+        targets = pool.gather(1, batch.targets)
+    else:
+        targets = model.score_own(users, batch.targets)
+        pool = model.score_pool(users, batch.pool)
+    return Scores(targets, batch.is_target, pool, batch.is_negative, batch.in_pool, len(model.bias))
 
 
 def _arrays(model: Led) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

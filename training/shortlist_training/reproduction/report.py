@@ -18,7 +18,7 @@ def console_table(table: ResultTable) -> Table:
     shown = Table(title=table.title, title_justify="left", caption=table.protocol, caption_justify="left")
     shown.add_column("")
     for column in table.columns:
-        shown.add_column(column, justify="right")
+        shown.add_column(column, justify="right", overflow="fold")  # a number cut short is a wrong number
     for name, cells in table.rows:
         shown.add_row(name, *(_text(cell) for cell in cells))
     return shown

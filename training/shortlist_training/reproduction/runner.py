@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from shortlist_training.errors import DataError
 from shortlist_training.reproduction.parts import Part, PartContext, PartResult, Progress
@@ -61,7 +62,8 @@ def run_parts(
 def _run(part: Part, key: str, context: PartContext) -> Finished:
     context.work.mkdir(parents=True, exist_ok=True)
     wall, cpu = time.perf_counter(), time.process_time()
-    result = part.run(context)
+    with threadpool_limits(context.threads):  # numpy's; torch and implicit are told by the parts
+        result = part.run(context)
     return Finished(
         name=part.name,
         title=part.title,

@@ -1,0 +1,70 @@
+"""Item-based CF against its definitions."""
+
+import numpy as np
+import scipy.sparse as sp
+
+from shortlist_training.baselines import gram
+from shortlist_training.neighbourhood import cosine, nearest, pearson, slim
+
+
+def log() -> sp.csr_matrix:
+    return sp.csr_matrix((np.random.default_rng(5).random((60, 9)) < 0.4).astype(np.float32))
+
+
+def test_cosine_is_that_of_the_columns() -> None:
+    """Without shrinkage it is the cosine of the items' user vectors, and 0 for an item with itself."""
+    columns = log().toarray().astype(np.float64)
+    unit = columns / np.linalg.norm(columns, axis=0)
+    expected = unit.T @ unit
+    np.fill_diagonal(expected, 0.0)
+    np.testing.assert_allclose(cosine(gram(log()), 0.0), expected, atol=1e-6)
+
+
+def test_pearson_is_that_of_the_columns() -> None:
+    """Without shrinkage it is numpy's correlation of the 0/1 columns."""
+    expected = np.corrcoef(log().toarray().T)
+    np.fill_diagonal(expected, 0.0)
+    expected[gram(log()) == 0] = 0.0
+    np.testing.assert_allclose(pearson(gram(log()), 60, 0.0), expected, atol=1e-6)
+
+
+def test_a_column_that_everybody_has_correlates_with_nothing() -> None:
+    """A constant column has no correlation; it is 0, not a division by zero."""
+    dense = log().toarray()
+    dense[:, 0] = 1.0
+    assert not pearson(gram(sp.csr_matrix(dense)), 60, 0.0)[0].any()
+
+
+def test_shrinkage_lowers_weights() -> None:
+    """Every weight shrinks towards 0."""
+    assert (np.abs(pearson(gram(log()), 60, 10.0)) <= np.abs(pearson(gram(log()), 60, 0.0))).all()
+    assert (cosine(gram(log()), 10.0) <= cosine(gram(log()), 0.0)).all()
+
+
+def test_nearest_keeps_the_largest_of_each_column() -> None:
+    """Each target keeps its k largest weights and no other."""
+    weights = np.random.default_rng(2).random((7, 7)).astype(np.float32)
+    kept = nearest(weights, 3)
+    for column in range(7):
+        largest = set(np.argsort(-weights[:, column])[:3].tolist())
+        assert set(np.flatnonzero(kept[:, column]).tolist()) == largest
+
+
+def test_nearest_with_many_neighbours_keeps_all() -> None:
+    """K at or above the number of items changes nothing."""
+    weights = np.random.default_rng(2).random((4, 4)).astype(np.float32)
+    np.testing.assert_array_equal(nearest(weights, 4), weights)
+
+
+def test_slim_solves_its_problem_column_by_column() -> None:
+    """ADMM reaches the optimum of the non-negative elastic net that coordinate descent finds for each item."""
+    matrix = gram(log())
+    found = slim(matrix, l2=2.0, l1=0.5, iterations=400, rho=20.0)
+    for item in range(9):
+        weights = np.zeros(9)
+        for _ in range(500):
+            for other in range(9):
+                if other != item:
+                    rest = matrix[other, item] - matrix[other] @ weights + matrix[other, other] * weights[other]
+                    weights[other] = max(rest - 0.5, 0.0) / (matrix[other, other] + 2.0)
+        np.testing.assert_allclose(found[:, item], weights, atol=1e-3)

@@ -1,0 +1,95 @@
+"""The parts of PDN's reproduction, run on a tiny data set of the same form."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from shortlist_training.pdn.comparison import BaselineConfig, genre_similarity
+from shortlist_training.pdn.model import PdnConfig
+from shortlist_training.pdn.towers import TowerConfig
+from shortlist_training.pdn.train import TrainConfig
+from shortlist_training.reproduction import pdn
+from shortlist_training.reproduction.parts import PartContext, PartResult
+
+USERS, ITEMS, PER_USER = 30, 130, 8
+
+
+@pytest.fixture
+def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PartContext:
+    folder = tmp_path / "ml-1m"
+    folder.mkdir()
+    rng = np.random.default_rng(3)
+    rows = [(user, int(item)) for user in range(USERS) for item in rng.choice(ITEMS, PER_USER, replace=False)]
+    rows += [(0, item) for item in set(range(ITEMS)) - {item for _, item in rows}]  # every item occurs
+    users, items = (np.array(column) for column in zip(*rows, strict=True))
+    is_test = np.r_[True, users[1:] != users[:-1]] & (np.arange(len(rows)) < USERS * PER_USER)
+    pq.write_table(
+        pa.table({"ncf_user": users, "ncf_item": items, "user_id": users, "movie_id": items, "is_test": is_test}),
+        folder / "interactions.parquet",
+    )
+    drawn = [np.setdiff1d(np.arange(ITEMS), items[users == user])[:99].tolist() for user in range(USERS)]
+    drawn[0] = (drawn[0] * 99)[:99] or [0] * 99
+    pq.write_table(pa.table({"ncf_user": range(USERS), "negatives": drawn}), folder / "ncf_test_negatives.parquet")
+    people = {"user_id": range(USERS), "gender": ["F", "M"] * 15, "age": [1] * USERS, "occupation": [2, 3] * 15}
+    pq.write_table(pa.table(people), folder / "users.parquet")
+    genres = ["Action|Drama", "Comedy"] * 65
+    films = {"movie_id": range(ITEMS), "title": ["x"] * ITEMS, "genres": genres, "year": [1990, 1971] * 65}
+    pq.write_table(pa.table(films), folder / "movies.parquet")
+    monkeypatch.setattr(pdn, "SETTINGS", small())
+    return PartContext(tmp_path, tmp_path / "work", 1, 1, lambda _label, _done, _total: None)
+
+
+def small() -> pdn.Settings:
+    tower = TowerConfig("dssm", id_dim=4, field_dim=2, hidden=4, dim=4, epochs=1, pool=32, batch_users=16)
+    return pdn.Settings(
+        pdn=PdnConfig(id_dim=4, field_dim=2, hidden=4, direct_dim=4),
+        fitting=TrainConfig(epochs=1, pool=32),
+        baselines=BaselineConfig(
+            (5,), (0.0,), (5.0,), ((5.0, 0.1),), tower, msgspec.structs.replace(tower, kind="youtube")
+        ),
+        folds=2,
+        ease_lambda=5.0,
+        by_log=20,
+        by_profile=20,
+        greedy_triggers=(2, 100),
+        greedy_items=(3, 20),
+        genre_pairs=50,
+    )
+
+
+def test_the_comparison_has_every_method_with_its_interval(context: PartContext) -> None:
+    """All rows of table 2 that can be measured, each number within its bounds, and figure 8a."""
+    found: PartResult = pdn.run_comparison(context)
+    table, greedy = found.tables
+    names = [name.split(" (")[0] for name, _ in table.rows]
+    wanted = ["popularity", "item cosine", "Pearson CF", "EASE", "SLIM", "DSSM", "YouTube DNN", "PDN", "SimNet alone"]
+    assert names == wanted
+    for _, cells in (*table.rows, *greedy.rows):
+        assert all(cell.low <= cell.value <= cell.high for cell in cells if isinstance(cell, pdn.Cell))
+    assert len(greedy.rows) == 1 + 4
+    assert found.remarks[0].startswith("PDN minus EASE: HR@10, 99 negatives ")
+    assert found.plots[0].matrix_labels == ("Action", "Comedy", "Drama")
+
+
+def test_the_ablations_are_all_measured(context: PartContext) -> None:
+    """One row per part that is left out."""
+    assert [name for name, _ in pdn.run_ablations(context).tables[0].rows] == list(pdn.ABLATIONS)
+
+
+def test_parts_name_their_inputs_and_settings() -> None:
+    """Settings can be written as JSON, and names start with the system's key."""
+    for part in pdn.PARTS:
+        assert part.name.startswith("pdn/")
+        assert msgspec.json.encode(part.settings)
+        assert all(name.startswith("ml-1m/") for name in part.inputs)
+
+
+def test_similarity_by_genre_is_a_mean_over_pairs() -> None:
+    """Pairs of an item with itself are left out."""
+    similarity = np.where(np.eye(6) > 0, -np.inf, np.arange(6.0)[:, None] // 3).astype(np.float32)
+    genres = np.array([[1, 0]] * 3 + [[0, 1]] * 3, dtype=np.float32)
+    np.testing.assert_allclose(genre_similarity(similarity, genres, [0, 1], 40, 1), [[0, 0], [1, 1]])

@@ -1,0 +1,102 @@
+"""What PDN knows of a pair of items from the log, the field c_ji: counted per fold of users, then cut into buckets.
+
+A statistic that has seen the very positive it helps to predict gives the label away: a pair that only one user has is
+then a sure sign of this user. So training users are cut into folds, and a fold's users are trained with statistics of
+all other folds. Serving uses the statistics of all users: there the target is not in the history yet.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from shortlist_training.baselines import ease, gram
+
+STATISTICS = ("ease", "cosine", "count", "lift")
+BUCKETS = 64
+"""Per statistic, with one more (bucket 0) for pairs that nobody has."""
+
+_LOW = 0.1 * np.logspace(-3.0, 0.0, 12)
+_PLACES = np.concatenate([_LOW, np.linspace(0.1, 0.5, 16)[1:], 1.0 - 0.5 * np.logspace(0.0, -5.0, 37)[1:]])
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Where each statistic is cut, made once and used for all folds.
+
+    cuts: (BUCKETS - 1,) ascending float32 per statistic. ease_means: (BUCKETS,) float64, the mean EASE weight between
+    two cuts.
+    """
+
+    cuts: tuple[NDArray[np.float32], ...]
+    ease_means: NDArray[np.float64]
+
+
+def statistics(history: sp.csr_matrix, regularization: float) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Measure all pairs on some users' log: (S, I, I) float32 in the order of `STATISTICS`, and (I, I) "co-occurs".
+
+    ease: what j adds to the score of i, learned with this lambda. cosine: n_ji / sqrt(n_j n_i). count: n_ji / U, so
+    that folds of any size compare. lift: log(U n_ji / (n_j n_i)), the pair's PMI.
+    """
+    counted = gram(history)
+    item = np.maximum(np.diag(counted).copy(), 1.0)
+    together = counted > 0
+    np.fill_diagonal(together, val=False)
+    safe = np.where(together, counted, 1.0)
+    lift = np.log(history.shape[0] * safe / item[:, None] / item[None, :])
+    found = np.stack(
+        [
+            ease(counted, regularization),
+            (counted / np.sqrt(np.outer(item, item))).astype(np.float32),
+            (counted / history.shape[0]).astype(np.float32),
+            lift.astype(np.float32),
+        ]
+    )
+    return found, together
+
+
+def edges(found: NDArray[np.float32], together: NDArray[np.bool_]) -> Edges:
+    """Cut each statistic at quantiles that get ever finer towards both ends.
+
+    Most pairs are weak and alike while the few strong ones decide the ranking, and EASE's most negative weights tell
+    as well. Pairs weigh by how many users have them, except for EASE's weights, which count for pairs that nobody has.
+    """
+    mass = found[STATISTICS.index("count")][together].astype(np.float64)
+    cuts = []
+    for name, one in zip(STATISTICS, found, strict=True):
+        weight = np.ones_like(mass) if name == "ease" else mass
+        cuts.append(_weighted_quantiles(one[together], weight, _PLACES))
+    place = STATISTICS.index("ease")
+    return Edges(tuple(cuts), _means(found[place], cuts[place]))
+
+
+def _means(values: NDArray[np.float32], cuts: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Average the values between cuts: (BUCKETS,); an empty bucket gets the cut below it."""
+    bucket = np.searchsorted(cuts, values.ravel(), side="right")
+    number = np.bincount(bucket, minlength=BUCKETS)
+    total = np.bincount(bucket, weights=values.ravel(), minlength=BUCKETS)
+    return np.where(number > 0, total / np.maximum(number, 1), np.concatenate([cuts[:1], cuts]))
+
+
+def _weighted_quantiles(
+    values: NDArray[np.float32], weight: NDArray[np.float64], places: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    order = np.argsort(values)
+    mass = np.cumsum(weight[order])
+    at = np.searchsorted(mass, places * mass[-1])
+    return np.asarray(values[order[np.minimum(at, len(order) - 1)]])
+
+
+def pairs(found: NDArray[np.float32], together: NDArray[np.bool_], cut: Edges) -> NDArray[np.uint8]:
+    """Turn statistics into the field c_ji: (S, I, I) uint8 buckets [s, j, i] for trigger j and target i.
+
+    0 is for pairs that nobody has, else it is 1 + the number of cuts at or below the value.
+
+    EASE weighs pairs that nobody has as well (down, mostly), so its buckets are kept for all pairs.
+    """
+    buckets = np.stack(
+        [np.searchsorted(cuts, one, side="right") + 1 for cuts, one in zip(cut.cuts, found, strict=True)]
+    ).astype(np.uint8)
+    buckets[1:, ~together] = 0
+    return buckets

@@ -1,0 +1,53 @@
+"""The log as PDN's training and serving see it: one view per fold of users, and one of everybody."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from shortlist_training.pdn.cooccurrence import Edges, edges, pairs, statistics
+from shortlist_training.pdn.features import popularity_codes
+from shortlist_training.reproduction.parts import Progress
+from shortlist_training.timelines import Rows
+
+
+@dataclass(frozen=True)
+class View:
+    """What some users' log says of items. buckets: (S, I, I) uint8, the field c_ji. popularity: (I,) int64 codes."""
+
+    buckets: NDArray[np.uint8]
+    popularity: Rows
+
+
+@dataclass(frozen=True)
+class Views:
+    """fold: (U,) int64, each user's fold. held_out: per fold the view of all users outside of it. everybody: of all."""
+
+    fold: Rows
+    held_out: Sequence[View]
+    everybody: View
+    edges: Edges
+
+
+def look(history: sp.csr_matrix, regularization: float, cut: Edges) -> View:
+    """Make the view of some users' log, with buckets cut as for the others."""
+    found, together = statistics(history, regularization)
+    return View(pairs(found, together, cut), popularity_codes(history))
+
+
+def views(history: sp.csr_matrix, folds: int, regularization: float, seed: int, progress: Progress) -> Views:
+    """Make the views of all folds. EASE's lambda shrinks with the number of users that are left."""
+    progress("co-occurrence of everybody", 0, folds + 1)
+    found, together = statistics(history, regularization)
+    cut = edges(found, together)
+    everybody = View(pairs(found, together, cut), popularity_codes(history))
+    del found, together
+    users = history.shape[0]
+    fold = np.random.default_rng(seed).permutation(np.arange(users) % folds).astype(np.int64)
+    held_out = []
+    for number in range(folds):
+        progress("co-occurrence outside of a fold", number + 1, folds + 1)
+        held_out.append(look(history[fold != number], regularization * (folds - 1) / folds, cut))
+    return Views(fold, held_out, everybody, cut)

@@ -1,0 +1,41 @@
+"""Numbers with intervals for result tables: bootstrap over users, who are the independent units."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist_training.metrics import interval
+from shortlist_training.reproduction.parts import Cell
+
+SAMPLES = 1000
+
+
+def mean_cell(values: NDArray[np.float64], seed: int) -> Cell:
+    """Average one value per user, (U,), with a 95 % interval."""
+    return Cell(float(values.mean()), *interval(values, SAMPLES, seed))
+
+
+def ratio_cell(numerators: NDArray[np.float64], denominators: NDArray[np.float64], seed: int) -> Cell:
+    """Divide the sums of two per-user values, both (U,); the interval resamples users with both of theirs.
+
+    Samples whose denominators are all 0 say nothing and are left out; some denominator has to be above 0.
+    """
+    rng = np.random.default_rng(seed)
+    ratios = []
+    for _ in range(SAMPLES):
+        drawn = rng.integers(len(numerators), size=len(numerators))
+        if denominators[drawn].any():
+            ratios.append(numerators[drawn].sum() / denominators[drawn].sum())
+    low, high = np.percentile(ratios, [2.5, 97.5])
+    return Cell(float(numerators.sum() / denominators.sum()), float(low), float(high))
+
+
+def change_cell(values: NDArray[np.float64], reference: NDArray[np.float64], seed: int) -> Cell:
+    """Compare the means of two models on the same users, in percent of the reference: 0 is no change."""
+    ratio = ratio_cell(values, reference, seed)
+    low, high = (None if bound is None else 100.0 * (bound - 1.0) for bound in (ratio.low, ratio.high))
+    return Cell(100.0 * (ratio.value - 1.0), low, high)
+
+
+def percent(cell: Cell) -> str:
+    """Write a change in percent with its interval, for a text cell."""
+    return f"{cell.value:+.1f} % [{cell.low:+.1f}, {cell.high:+.1f}]"

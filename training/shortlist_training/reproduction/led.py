@@ -1,0 +1,66 @@
+"""The LED paper's experiments (Koch et al. 2020) on ML-1M; ML-20M and the Products data are not at hand."""
+
+from dataclasses import asdict
+
+import msgspec
+
+from shortlist_training.reproduction import ml1m
+from shortlist_training.reproduction.led_figures import NEGATIVES, PASSES, SHARES, TUNING, figure_2, figure_3
+from shortlist_training.reproduction.led_models import DAE, DIM, EASE_LAMBDAS, LED_LOSSES, SVD_START, VAE, WMF_CONFIGS
+from shortlist_training.reproduction.led_tables import LENGTHS, histories, table_2
+from shortlist_training.reproduction.parts import Part
+
+_LOSSES = {loss: msgspec.to_builtins(config) for loss, config in LED_LOSSES.items()}
+
+PARTS = (
+    Part(
+        name="led/table-2",
+        title="LED against Mult-VAE, Mult-DAE, EASE and WMF",
+        inputs=(ml1m.INPUT,),
+        settings={
+            "data": ml1m.SETTINGS,
+            "dim": DIM,
+            "losses": _LOSSES,
+            "svd start": SVD_START,
+            "vae": asdict(VAE),
+            "dae": asdict(DAE),
+            "ease": EASE_LAMBDAS,
+            "wmf": [asdict(config) for config in WMF_CONFIGS],
+        },
+        run=table_2,
+    ),
+    Part(
+        name="led/figure-2",
+        title="How many negatives BPR needs",
+        inputs=(ml1m.INPUT,),
+        settings={"data": ml1m.SETTINGS, "dim": DIM, "losses": _LOSSES, "negatives": NEGATIVES},
+        run=figure_2,
+    ),
+    Part(
+        name="led/figure-3",
+        title="Fine-tuning SVD vectors on a share of the data",
+        inputs=(ml1m.INPUT,),
+        settings={
+            "data": ml1m.SETTINGS,
+            "dim": DIM,
+            "tuning": {name: msgspec.to_builtins(config) for name, config in TUNING.items()},
+            "shares": SHARES,
+            "passes": PASSES,
+        },
+        run=figure_3,
+    ),
+    Part(
+        name="led/histories",
+        title="Short histories and rare movies",
+        inputs=(ml1m.INPUT,),
+        settings={
+            "data": ml1m.SETTINGS,
+            "dim": DIM,
+            "led": _LOSSES["mult"],
+            "svd start": SVD_START,
+            "ease": EASE_LAMBDAS,
+            "lengths": LENGTHS,
+        },
+        run=histories,
+    ),
+)
