@@ -20,7 +20,7 @@ def console_table(table: ResultTable) -> Table:
     for column in table.columns:
         shown.add_column(column, justify="right", overflow="fold")  # a number cut short is a wrong number
     for name, cells in table.rows:
-        shown.add_row(name, *(_text(cell) for cell in cells))
+        shown.add_row(name, *(_short(cell) for cell in cells))
     return shown
 
 
@@ -82,6 +82,13 @@ def _costs(finished: Sequence[Finished]) -> list[str]:
         f"| {part.name} | {part.seed} | {part.wall_s:g} | {part.cpu_s:g} | {part.peak_mb:g} |" for part in finished
     ]
     return lines
+
+
+def _short(cell: Cell | str | None) -> str:
+    """A number with half of its interval, which a terminal has room for; the report has both ends."""
+    if isinstance(cell, Cell) and cell.low is not None and cell.high is not None:
+        return f"{cell.value:.4f} ±{(cell.high - cell.low) / 2:.3f}"
+    return _text(cell)
 
 
 def _text(cell: Cell | str | None) -> str:
