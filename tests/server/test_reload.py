@@ -9,7 +9,7 @@ import pytest
 from load import load, outcomes
 from running_server import RunningServer, eventually, request
 
-from damage import Damage, flip, reseal, truncate
+from damage_tools import Damage, flip, reseal, truncate
 from index_store.content import BundleContent
 from index_store.location import set_current
 from protos.retrieval.v1 import retrieval_pb2 as pb
