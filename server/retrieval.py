@@ -99,7 +99,7 @@ class Retriever:
         return self._by_vector(country, query, known)
 
     def _by_vector(self, country: Country, query: Query, known: NDArray[np.int64]) -> Answer:
-        excluded = np.unique(known) if query.exclude_history else known[:0]
+        excluded = _distinct(known) if query.exclude_history else known[:0]
         started = time.perf_counter_ns()
         user = country.led.encode(self._encoder, [known])
         encoded = time.perf_counter_ns()
@@ -148,11 +148,21 @@ def _by_bias(country: Country, query: Query) -> Answer:
     )
 
 
+def _distinct(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sort at least one row and drop repetitions; np.unique does the same at several times the cost."""
+    ordered = np.sort(rows)
+    first = np.ones(len(ordered), dtype=np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    return ordered[first]
+
+
 def _without(
     rows: NDArray[np.int64], scores: NDArray[np.float32], excluded: NDArray[np.int64], k: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Drop `excluded` rows, keep the order of the rest and cut to k."""
+    """Drop `excluded` rows (ascending), keep the order of the rest and cut to k."""
     if len(excluded):
-        kept = np.isin(rows, excluded, invert=True)
+        place = np.searchsorted(excluded, rows)
+        place[place == len(excluded)] = 0
+        kept = excluded[place] != rows
         rows, scores = rows[kept], scores[kept]
     return rows[:k], scores[:k]
