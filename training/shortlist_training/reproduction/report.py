@@ -12,11 +12,13 @@ from shortlist_training.reproduction.runner import Finished
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
+_NAME_WIDTH = 14
+
 
 def console_table(table: ResultTable) -> Table:
     """Show a result table."""
     shown = Table(title=table.title, title_justify="left", caption=table.protocol, caption_justify="left")
-    shown.add_column("")
+    shown.add_column("", min_width=_NAME_WIDTH, overflow="fold")
     for column in table.columns:
         shown.add_column(column, justify="right", overflow="fold")  # a number cut short is a wrong number
     for name, cells in table.rows:
