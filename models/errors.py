@@ -1,4 +1,4 @@
-"""Errors of the encoder layer. None of them is the caller's fault: they mean a bad artifact or a bug of ours."""
+"""Errors of the encoder layer. All but `FeatureKindError` mean a bad artifact or a bug of ours, not the caller's fault."""
 
 
 class EncoderSpecError(Exception):
@@ -7,3 +7,12 @@ class EncoderSpecError(Exception):
 
 class EncoderError(Exception):
     """Our fault: an encoder was fed wrong shapes, or answered with something that is not a finite vector."""
+
+
+class FeatureKindError(Exception):
+    """The caller's fault: feature `name` is a number where a category is `expected`, or the reverse."""
+
+    def __init__(self, name: str, expected: str) -> None:
+        super().__init__(f"feature {name!r}: expected {expected}")
+        self.name = name
+        self.expected = expected

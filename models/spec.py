@@ -1,6 +1,7 @@
 """The encoder spec: what an ONNX graph takes and gives, stored beside it as `<encoder>.json`.
 
-Training writes it, `models.encoder` checks the graph against it, `models.led` builds the inputs it names.
+Training writes it, `models.encoder` checks the graph against it, `models.led`, `models.two_tower` and `models.pdn`
+build the inputs it names.
 """
 
 from typing import Literal
@@ -8,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from models.errors import EncoderSpecError
+from models.features import FeatureTransform
 
 
 class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -22,15 +24,17 @@ class EncoderSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What `<encoder>.onnx` computes.
 
     `max_history` is the number of most recent known items that enter the graph; older ones are dropped.
-    `opset` is the ONNX operator set the graph was exported with.
+    `opset` is the ONNX operator set the graph was exported with. `features` says how the inputs of the same names are
+    made; a spec of format 1.0 has none.
     """
 
     encoder: str
-    system: Literal["led"]
+    system: Literal["led", "two_tower", "pdn"]
     inputs: tuple[TensorSpec, ...]
     output: TensorSpec
     max_history: int
     opset: int
+    features: tuple[FeatureTransform, ...] = ()
 
     def __post_init__(self) -> None:
         names = [tensor.name for tensor in self.inputs]
@@ -40,17 +44,21 @@ class EncoderSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.max_history < 1:
             message = f"encoder {self.encoder}: max_history must be at least 1, found {self.max_history}"
             raise EncoderSpecError(message)
+        for feature in self.features:
+            if _feature_tensor(feature) not in self.inputs:
+                message = f"encoder {self.encoder}: feature {feature.name} is no input of its dtype and shape (B,)"
+                raise EncoderSpecError(message)
         match self.output.shape:
-            case (_, int()):
+            case (str(), int()) | (str(),):
                 return
             case _:
-                message = f"encoder {self.encoder}: output must have shape (B, D), found {self.output.shape}"
+                message = f"encoder {self.encoder}: output must have shape (B, D) or (L,), found {self.output.shape}"
                 raise EncoderSpecError(message)
 
     @property
     def output_dim(self) -> int:
-        """D of the `(B, D)` output."""
-        return int(self.output.shape[1])
+        """D of a `(B, D)` output, 1 of an `(L,)` output."""
+        return int(self.output.shape[1]) if len(self.output.shape) > 1 else 1
 
 
 def led_spec(dim: int, max_history: int, opset: int) -> EncoderSpec:
@@ -71,6 +79,66 @@ def led_spec(dim: int, max_history: int, opset: int) -> EncoderSpec:
         max_history=max_history,
         opset=opset,
     )
+
+
+def two_tower_spec(
+    item_dim: int, dim: int, features: tuple[FeatureTransform, ...], max_history: int, opset: int
+) -> EncoderSpec:
+    """Describe the query tower (Yang et al. 2020, section 3.2): `user_vector` (B, dim), see `models.two_tower`."""
+    return EncoderSpec(
+        encoder="two_tower_query",
+        system="two_tower",
+        inputs=(
+            TensorSpec("history_vectors", "float32", ("B", "T", item_dim)),
+            TensorSpec("history_weights", "float32", ("B", "T")),
+            TensorSpec("seed_vector", "float32", ("B", item_dim)),
+            *(_feature_tensor(feature) for feature in features),
+        ),
+        output=TensorSpec("user_vector", "float32", ("B", dim)),
+        max_history=max_history,
+        opset=opset,
+        features=features,
+    )
+
+
+def trignet_spec(trigger_dim: int, features: tuple[FeatureTransform, ...], max_history: int, opset: int) -> EncoderSpec:
+    """Describe TrigNet (Li et al. 2021, equation 8): `trigger_weights` (L,), t_uj, see `models.pdn`."""
+    return EncoderSpec(
+        encoder="trignet",
+        system="pdn",
+        inputs=(
+            TensorSpec("trigger_vectors", "float32", ("L", trigger_dim)),
+            TensorSpec("trigger_owner", "int64", ("L",)),
+            TensorSpec("trigger_type", "int64", ("L",)),
+            TensorSpec("trigger_count", "int64", ("L",)),
+            TensorSpec("trigger_position", "int64", ("L",)),
+            *(_feature_tensor(feature) for feature in features),
+        ),
+        output=TensorSpec("trigger_weights", "float32", ("L",)),
+        max_history=max_history,
+        opset=opset,
+        features=features,
+    )
+
+
+def pdn_user_spec(dim: int, features: tuple[FeatureTransform, ...], max_history: int, opset: int) -> EncoderSpec:
+    """Describe the direct net's user tower (Li et al. 2021, equation 11): `user_vector` (B, dim), `[p_u, 1]`.
+
+    The constant 1 picks up what is added to every product, stored as the items' last dimension.
+    """
+    return EncoderSpec(
+        encoder="pdn_user",
+        system="pdn",
+        inputs=tuple(_feature_tensor(feature) for feature in features),
+        output=TensorSpec("user_vector", "float32", ("B", dim)),
+        max_history=max_history,
+        opset=opset,
+        features=features,
+    )
+
+
+def _feature_tensor(feature: FeatureTransform) -> TensorSpec:
+    return TensorSpec(feature.name, "float32" if feature.kind == "number" else "int64", ("B",))
 
 
 def decode_spec(raw: bytes) -> EncoderSpec:
