@@ -6,13 +6,58 @@ knows about files.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from index_store.manifest import Space
+from models.features import FeatureValue
+from models.interactions import InteractionType
 from models.spec import EncoderSpec
+
+
+@dataclass(frozen=True)
+class TwoTowerContent:
+    """One country's two-tower items, over the country's rows.
+
+    vectors: (N, K) float32, v(y) of the item tower. input_vectors: (N, e) float32, what the query tower knows of an
+    item. calibration_queries: (Q, K) float32 and `own_queries` as for LED.
+    """
+
+    vectors: NDArray[np.float32]
+    input_vectors: NDArray[np.float32]
+    calibration_queries: NDArray[np.float32]
+    own_queries: int
+
+
+@dataclass(frozen=True)
+class PdnContent:
+    """One country's path index and direct net (Li et al. 2021, sections 4.4 and 5.2), over the country's rows.
+
+    neighbours: (N, k) int32, each row's items by descending s_ji, without the row itself, each at most once; -1 where
+    there are fewer than k, at the end. scores: (N, k) float16, s_ji, never increasing, -inf beside -1.
+    item_vectors: (N, d + 1) float32, `[q_i, c]`, whose inner product with the user's `[p_u, 1]` is d_ui.
+    trigger_vectors: (N, h) float32, the item's share of TrigNet's first layer.
+    """
+
+    neighbours: NDArray[np.int32]
+    scores: NDArray[np.float16]
+    item_vectors: NDArray[np.float32]
+    trigger_vectors: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class InteractionContent:
+    """One country's (item, type) pairs of one type (Zhao et al., item-interaction embeddings, section 3.2).
+
+    rows: (n,) int32, ascending, the rows that have a pair of this type. vectors: (n, d) float32 of length 1, so that
+    inner products are cosines. calibration_queries: (Q, d) float32, vectors of pairs that held-out users end with.
+    """
+
+    rows: NDArray[np.int32]
+    vectors: NDArray[np.float32]
+    calibration_queries: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -25,6 +70,9 @@ class CountryContent:
     led_vectors: (N, d) float32, v_i. led_biases: (N,) float32, b_i.
     calibration_queries: (Q, d + 1) float32 user vectors of held-out users, own country first; `own_queries` of them
     are users of this country, the rest come from other countries to steady the estimate.
+    prices: (N,) float32 in the catalogue's own currency, NaN where unknown, or None where the data has none.
+    two_tower, pdn: None where the bundle lacks the source; a bundle has a source for all of its countries or for none.
+    item_interaction: by type, only types that at least one item has here.
     """
 
     item_ids: NDArray[np.uint64]
@@ -37,6 +85,10 @@ class CountryContent:
     led_biases: NDArray[np.float32]
     calibration_queries: NDArray[np.float32]
     own_queries: int
+    prices: NDArray[np.float32] | None = None
+    two_tower: TwoTowerContent | None = None
+    pdn: PdnContent | None = None
+    item_interaction: Mapping[InteractionType, InteractionContent] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,6 +109,51 @@ class GoldenCase:
 
 
 @dataclass(frozen=True)
+class SourceGoldenCase:
+    """A request to one source other than LED, with the answer that training computed without the serving code.
+
+    history: (item id, type, milliseconds since 1970 or 0), oldest first, not empty. seed: item id of the item that the
+    user looks at, or None; two_tower only. encoded: by encoder name what it gives, flattened: `two_tower_query` (K,),
+    `trignet` (L,) in the order of `models.pdn.triggers_of`, `pdn_user` (d + 1,); nothing for item_interaction.
+    item_ids, scores: the exact top of the country, best first, equal scores by lower item id, history not excluded.
+    two_tower: k of them, inner products. pdn: at most k, the candidates of the top `pdn_triggers` triggers (of equal
+    weights those with the lower item id) by equation 14. item_interaction: at most k, the items of the target types by
+    their largest cosine with one of the last `last_n` pairs of each source type, the history's own items left out.
+    """
+
+    source: Literal["two_tower", "pdn", "item_interaction"]
+    country: str
+    history: Sequence[tuple[int, int, int]]
+    k: int
+    encoded: Mapping[str, NDArray[np.float32]]
+    item_ids: Sequence[int]
+    scores: Sequence[float]
+    seed: int | None = None
+    time_ms: int = 0
+    features: Mapping[str, FeatureValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EncoderContent:
+    """An exported encoder other than LED's: the ONNX graph's bytes and its spec."""
+
+    graph: bytes
+    spec: EncoderSpec
+
+
+@dataclass(frozen=True)
+class InteractionPolicy:
+    """How item-interaction vectors are used (section 3.2): which types begin and end a module, and how many pairs.
+
+    sources, targets: types, at least one each. last_n: most recent pairs of each source type.
+    """
+
+    sources: tuple[InteractionType, ...]
+    targets: tuple[InteractionType, ...]
+    last_n: int = 4
+
+
+@dataclass(frozen=True)
 class Timeline:
     """A sample user for `shortlist query --user`: item ids oldest first, types as `models.InteractionType` values."""
 
@@ -72,6 +169,8 @@ class BundleContent:
 
     data_fingerprint: sha256 (hex) over the training data files. `metrics` maps a model's name to metric names and
     values, e.g. {"led": {"recall@20": 0.28}, "popularity": {...}}.
+    encoders: "two_tower_query" for two_tower, "trignet" and "pdn_user" for pdn; their specs are those of `models.spec`.
+    pdn_triggers: m, how many triggers greedy retrieval follows (section 5.1).
     """
 
     led_onnx: bytes
@@ -83,6 +182,10 @@ class BundleContent:
     seed: int
     metrics: Mapping[str, Mapping[str, float]]
     config: Mapping[str, Any] = field(default_factory=dict)
+    encoders: Mapping[str, EncoderContent] = field(default_factory=dict)
+    source_golden: Sequence[SourceGoldenCase] = ()
+    pdn_triggers: int = 50
+    item_interaction: InteractionPolicy | None = None
 
 
 @dataclass(frozen=True)

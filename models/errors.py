@@ -1,4 +1,4 @@
-"""Errors of the encoder layer. All but `FeatureKindError` mean a bad artifact or a bug of ours, not the caller's fault."""
+"""Errors of the encoder layer: a bad artifact or a bug of ours, but for `FeatureKindError`, the caller's fault."""
 
 
 class EncoderSpecError(Exception):
