@@ -40,6 +40,16 @@ class RetrievalStub(object):
                 request_serializer=protos_dot_retrieval_dot_v1_dot_retrieval__pb2.RetrieveRequest.SerializeToString,
                 response_deserializer=protos_dot_retrieval_dot_v1_dot_retrieval__pb2.RetrieveResponse.FromString,
                 _registered_method=True)
+        self.RetrieveBatch = channel.unary_unary(
+                '/retrieval.v1.Retrieval/RetrieveBatch',
+                request_serializer=protos_dot_retrieval_dot_v1_dot_retrieval__pb2.RetrieveBatchRequest.SerializeToString,
+                response_deserializer=protos_dot_retrieval_dot_v1_dot_retrieval__pb2.RetrieveBatchResponse.FromString,
+                _registered_method=True)
+        self.SimilarItems = channel.unary_unary(
+                '/retrieval.v1.Retrieval/SimilarItems',
+                request_serializer=protos_dot_retrieval_dot_v1_dot_retrieval__pb2.SimilarItemsRequest.SerializeToString,
+                response_deserializer=protos_dot_retrieval_dot_v1_dot_retrieval__pb2.SimilarItemsResponse.FromString,
+                _registered_method=True)
         self.GetServingInfo = channel.unary_unary(
                 '/retrieval.v1.Retrieval/GetServingInfo',
                 request_serializer=protos_dot_retrieval_dot_v1_dot_retrieval__pb2.GetServingInfoRequest.SerializeToString,
@@ -59,6 +69,22 @@ class RetrievalServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RetrieveBatch(self, request, context):
+        """Returns candidates for several users in one call: one encode and one search per country where the sources allow it.
+        A request that is not valid refuses the whole batch, and its fields are named "requests[3].k".
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SimilarItems(self, request, context):
+        """Returns the items most like one item, without a user. Errors as for Retrieve; NOT_FOUND also for an item that the
+        country's catalogue does not have, FAILED_PRECONDITION for a source that the bundle lacks.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetServingInfo(self, request, context):
         """Says what is being served: the bundle, its countries, their indices and the recall measured at publishing.
         """
@@ -73,6 +99,16 @@ def add_RetrievalServicer_to_server(servicer, server):
                     servicer.Retrieve,
                     request_deserializer=protos_dot_retrieval_dot_v1_dot_retrieval__pb2.RetrieveRequest.FromString,
                     response_serializer=protos_dot_retrieval_dot_v1_dot_retrieval__pb2.RetrieveResponse.SerializeToString,
+            ),
+            'RetrieveBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetrieveBatch,
+                    request_deserializer=protos_dot_retrieval_dot_v1_dot_retrieval__pb2.RetrieveBatchRequest.FromString,
+                    response_serializer=protos_dot_retrieval_dot_v1_dot_retrieval__pb2.RetrieveBatchResponse.SerializeToString,
+            ),
+            'SimilarItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.SimilarItems,
+                    request_deserializer=protos_dot_retrieval_dot_v1_dot_retrieval__pb2.SimilarItemsRequest.FromString,
+                    response_serializer=protos_dot_retrieval_dot_v1_dot_retrieval__pb2.SimilarItemsResponse.SerializeToString,
             ),
             'GetServingInfo': grpc.unary_unary_rpc_method_handler(
                     servicer.GetServingInfo,
@@ -108,6 +144,60 @@ class Retrieval(object):
             '/retrieval.v1.Retrieval/Retrieve',
             protos_dot_retrieval_dot_v1_dot_retrieval__pb2.RetrieveRequest.SerializeToString,
             protos_dot_retrieval_dot_v1_dot_retrieval__pb2.RetrieveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetrieveBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/retrieval.v1.Retrieval/RetrieveBatch',
+            protos_dot_retrieval_dot_v1_dot_retrieval__pb2.RetrieveBatchRequest.SerializeToString,
+            protos_dot_retrieval_dot_v1_dot_retrieval__pb2.RetrieveBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SimilarItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/retrieval.v1.Retrieval/SimilarItems',
+            protos_dot_retrieval_dot_v1_dot_retrieval__pb2.SimilarItemsRequest.SerializeToString,
+            protos_dot_retrieval_dot_v1_dot_retrieval__pb2.SimilarItemsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,104 @@
+"""What a caller asks, after decoding and validation and before any catalogue is looked at. Values only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.features import FeatureValue
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRefs:
+    """`length` items in the caller's order, each known by id or by key.
+
+    item_ids: (I,) uint64 at id_positions: (I,) int64; keys at key_positions: (length - I,) int64, both ascending.
+    """
+
+    length: int
+    item_ids: NDArray[np.uint64]
+    id_positions: NDArray[np.int64]
+    keys: tuple[str, ...]
+    key_positions: NDArray[np.int64]
+
+    @classmethod
+    def none(cls) -> "ItemRefs":
+        """No item at all."""
+        nothing = np.zeros(0, dtype=np.int64)
+        return cls(0, nothing.astype(np.uint64), nothing, (), nothing)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a user did, oldest first.
+
+    types: (length,) int64 values of `models.InteractionType`. times_ms: (length,) int64 since 1970, 0 = not known.
+    """
+
+    items: ItemRefs
+    types: NDArray[np.int64]
+    times_ms: NDArray[np.int64]
+
+    @property
+    def length(self) -> int:
+        """How many interactions."""
+        return self.items.length
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which items may be in the answer. All conditions hold together; empty or None is no condition.
+
+    merchants, categories: any of these names. price: (lowest, highest) both included, infinite where open; an item
+    without a known price does not match. excluded: items that are left out, known to the catalogue or not.
+    """
+
+    merchants: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    price: tuple[float, float] | None = None
+    excluded: ItemRefs = field(default_factory=ItemRefs.none)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A valid Retrieve request.
+
+    time_ms: when the answer is wanted, since 1970; the edge puts the clock's time where the caller gave none.
+    profile: "" is the default one. quotas: candidates by source name that replace the profile's. features: by the
+    caller's names.
+    """
+
+    country: str
+    history: History
+    k: int
+    time_ms: int
+    exclude_history: bool = False
+    include_details: bool = False
+    features: Mapping[str, FeatureValue] = field(default_factory=dict)
+    profile: str = ""
+    seed: ItemRefs = field(default_factory=ItemRefs.none)
+    filters: Filters = field(default_factory=Filters)
+    quotas: Mapping[str, int] = field(default_factory=dict)
+    explain: bool = False
+    return_embedding: bool = False
+    include_modules: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarQuery:
+    """A valid SimilarItems request: the `k` items most like `item` (one item).
+
+    source: "pdn" (SimNet's table, s_ji) or "item_interaction" (cosine of pairs), "" is whichever the bundle has, in
+    this order. source_type, target_type: of `models.InteractionType`, 0 = the bundle's own choice; item_interaction
+    only.
+    """
+
+    country: str
+    item: ItemRefs
+    k: int
+    source: str = ""
+    source_type: int = 0
+    target_type: int = 0
+    filters: Filters = field(default_factory=Filters)
+    include_details: bool = False

@@ -1,0 +1,92 @@
+"""What a source is: B users of one country in, rows and scores of that country's catalogue out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index_store.country import Country
+from models.features import UserContext
+from server.answer import Degradation, SourceEvidence
+from server.profiles import SourceSetting
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A query's user, resolved in one country.
+
+    rows, types, times_ms: (T,) int64, the known interactions, oldest first. seed: a row or -1. length: of the history
+    as it was sent, unknown items included.
+    """
+
+    rows: NDArray[np.int64]
+    types: NDArray[np.int64]
+    times_ms: NDArray[np.int64]
+    length: int
+    seed: int
+    context: UserContext
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a source found for one user: rows (n,) int64, each once, best first; scores (n,) float32, never increasing.
+
+    embedding: the user's vector, None where the source has none. Other fields as in `server.answer.SourceReport`.
+    """
+
+    rows: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    method: str
+    plan: str
+    fetched: int
+    encode_us: int
+    search_us: int
+    degradation: Degradation
+    embedding: NDArray[np.float32] | None = None
+
+
+class Eligibility(Protocol):
+    """Which rows of a country may be answered to one user (`server.eligibility`)."""
+
+    @property
+    def all(self) -> bool:
+        """Whether no row is left out."""
+
+    @property
+    def count(self) -> int:
+        """How many rows are eligible, exactly."""
+
+    def keep(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Mark the eligible ones of (n,) rows; rows below 0 are not."""
+
+    def rows(self) -> NDArray[np.int64]:
+        """List the eligible rows, ascending."""
+
+
+class Source(Protocol):
+    """One way to get candidates. Holds encoders and settings, nothing of a request."""
+
+    name: str
+
+    def serves(self, country: Country) -> bool:
+        """Whether the bundle has what this source needs."""
+
+    def retrieve(
+        self,
+        country: Country,
+        users: Sequence[User],
+        wanted: Sequence[int],
+        eligible: Sequence[Eligibility],
+        setting: SourceSetting,
+    ) -> list[Found]:
+        """Find for each of B users the best min(wanted, what it can reach) eligible rows, in one pass where it can.
+
+        Raises `models.errors.EncoderError`; the caller answers without the source then.
+        """
+
+    def evidence(
+        self, country: Country, user: User, found: Found, places: NDArray[np.int64], setting: SourceSetting
+    ) -> list[SourceEvidence]:
+        """Explain the candidates at `places` of `found`; only called when explain is on."""
