@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from index_store.content import GoldenCase, IndexPolicy
+from index_store.content import IndexPolicy
 from index_store.errors import RecallUnderTarget
 from index_store.hnsw import HnswIndex
 from index_store.index import Index, exact_top_k
-from index_store.manifest import CurvePoint, LedEntry, Space
+from index_store.manifest import CurvePoint, Space, VectorEntry
 
 # scores this close (relative to the larger of 1 and their size) are ties: float32 sums differ by order
 TIE_TOLERANCE = 1e-5
@@ -19,10 +19,24 @@ TIE_TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class Calibrated:
-    """The manifest's facts of a country, and the graph they speak of (None: exact search)."""
+    """The manifest's facts of some vectors, and the graph they speak of (None: exact search)."""
 
-    entry: LedEntry
+    entry: VectorEntry
     index: HnswIndex | None
+
+
+@dataclass(frozen=True)
+class GoldenSearch:
+    """A search that golden requests depend on: query (D,) float32, and the exact scores of its best items."""
+
+    query: NDArray[np.float32]
+    scores: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, vectors: NDArray[np.float32], query: NDArray[np.float32], k: int) -> "GoldenSearch":
+        """Search `vectors` (N, D) exactly: what golden answers say themselves is checked when they are replayed."""
+        asked = np.asarray(query, dtype=np.float32)
+        return cls(asked, exact_top_k(vectors, asked[None], k).scores[0])
 
 
 def recall(index: Index, vectors: NDArray[np.float32], queries: NDArray[np.float32], k: int) -> float:
@@ -37,15 +51,16 @@ def recall(index: Index, vectors: NDArray[np.float32], queries: NDArray[np.float
 
 
 def calibrate(
-    country: str,
+    label: str,
     vectors: NDArray[np.float32],
     queries: NDArray[np.float32],
     own_queries: int,
-    golden: Sequence[GoldenCase],
+    golden: Sequence[GoldenSearch],
     policy: IndexPolicy,
 ) -> Calibrated:
     """Choose engine, space and ef for `vectors` (N, D) with held-out users' vectors `queries` (Q, D).
 
+    `label` says in messages whose vectors they are: a country, and a source.
     Among the settings that reach the target, on the held-out users and on the country's golden requests, the smallest
     ef wins, earlier spaces of the policy first: a rule without a clock in it, so that a rerun chooses the same. The
     graph of the losing space is dropped.
@@ -61,7 +76,10 @@ def calibrate(
         "own_queries": own_queries,
     }
     if count < policy.exact_below:
-        return Calibrated(LedEntry(engine="exact", recall=1.0, curve=(), **facts), None)
+        return Calibrated(VectorEntry(engine="exact", recall=1.0, curve=(), **facts), None)
+    if not len(queries):
+        message = f"country {label}: {count} items need a graph, and there is no query to measure its recall with"
+        raise RecallUnderTarget(message)
     graphs = {
         space: HnswIndex.build(vectors, space, m=policy.m, ef_construction=policy.ef_construction, seed=policy.seed)
         for space in policy.spaces
@@ -69,9 +87,9 @@ def calibrate(
     measured = [
         each for space, graph in graphs.items() for each in _sweep(graph, space, vectors, queries, golden, policy)
     ]
-    chosen = choose(country, measured, policy)
+    chosen = choose(label, measured, policy)
     graphs[chosen.space].set_ef(chosen.ef)
-    entry = LedEntry(
+    entry = VectorEntry(
         engine="hnsw",
         recall=chosen.recall,
         curve=tuple(each.point for each in measured),
@@ -96,7 +114,7 @@ class Measured:
         return self.point.recall >= target and self.golden_recall >= target
 
 
-def choose(country: str, measured: Sequence[Measured], policy: IndexPolicy) -> CurvePoint:
+def choose(label: str, measured: Sequence[Measured], policy: IndexPolicy) -> CurvePoint:
     """The point with the smallest ef that reaches the target; the order of `policy.spaces` breaks ties."""
     enough = [each.point for each in measured if each.reaches(policy.recall_target)]
     if enough:
@@ -110,21 +128,20 @@ def choose(country: str, measured: Sequence[Measured], policy: IndexPolicy) -> C
         for each in best
     )
     message = (
-        f"country {country}: expected recall@{policy.recall_k} of at least {policy.recall_target}, reached {reached}; "
+        f"country {label}: expected recall@{policy.recall_k} of at least {policy.recall_target}, reached {reached}; "
         "raise m, ef_construction or the ef grid, raise exact_below over the catalogue's size, or lower the target"
     )
     raise RecallUnderTarget(message)
 
 
-def golden_recall(index: Index, cases: Sequence[GoldenCase]) -> float:
-    """Mean share of the expected items of golden requests that `index` finds; null histories never reach an index."""
-    shares = [1.0]
-    for case in cases:
-        if len(case.history):
-            bar = case.scores[-1] - TIE_TOLERANCE * max(1.0, abs(case.scores[-1]))
-            found = index.search(np.asarray(case.user_vector, dtype=np.float32)[None], len(case.scores))
-            shares.append(float((found.scores[0] >= bar).mean()))
-    return float(np.mean(shares[1:] or shares))
+def golden_recall(index: Index, searches: Sequence[GoldenSearch]) -> float:
+    """Mean share of the exact best scores of golden searches that `index` finds; 1 where there are none."""
+    shares = []
+    for golden in searches:
+        bar = golden.scores[-1] - TIE_TOLERANCE * max(1.0, abs(golden.scores[-1]))
+        found = index.search(golden.query[None], len(golden.scores))
+        shares.append(float((found.scores[0] >= bar).mean()))
+    return float(np.mean(shares or [1.0]))
 
 
 def _sweep(
@@ -132,7 +149,7 @@ def _sweep(
     space: Space,
     vectors: NDArray[np.float32],
     queries: NDArray[np.float32],
-    golden: Sequence[GoldenCase],
+    golden: Sequence[GoldenSearch],
     policy: IndexPolicy,
 ) -> list[Measured]:
     """Measure rising ef until the target has been passed once more; later points would only cost time."""

@@ -11,6 +11,7 @@ from index_store.arrays import StringTable, load_array
 from index_store.errors import CatalogInvalid
 from index_store.layout import catalog_array, string_table
 from index_store.manifest import CountryEntry
+from index_store.postings import Postings
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +27,24 @@ class ItemDetails:
 class Catalog:
     """Rows 0..N-1 of one country.
 
-    item_ids: (N,) uint64. popularity: (N,) int64, training interactions. Lookups are exact and vectorised.
+    item_ids: (N,) uint64. popularity: (N,) int64, training interactions. popular_order: (N,) int64, rows by descending
+    popularity, equal ones by row. prices: (N,) float32, NaN where unknown, or None. merchants, categories: rows by
+    name. Lookups are exact and vectorised.
     """
 
     def __init__(
-        self, item_ids: NDArray[np.uint64], popularity: NDArray[np.int64], columns: Mapping[str, StringTable]
+        self,
+        item_ids: NDArray[np.uint64],
+        popularity: NDArray[np.int64],
+        columns: Mapping[str, StringTable],
+        prices: NDArray[np.float32] | None = None,
     ) -> None:
         self.item_ids = item_ids
         self.popularity = popularity
+        self.popular_order: NDArray[np.int64] = np.argsort(-popularity, kind="stable")
+        self.prices = prices
+        self.merchants = Postings.of(columns.get("merchants"), len(item_ids), self.popular_order)
+        self.categories = Postings.of(columns.get("categories"), len(item_ids), self.popular_order)
         self._columns = dict(columns)
         self._id_order: NDArray[np.int64] = np.argsort(item_ids, kind="stable")
         self._sorted_ids: NDArray[np.uint64] = np.ascontiguousarray(item_ids[self._id_order])
@@ -49,12 +60,15 @@ class Catalog:
         for column in entry.columns:
             utf8, offsets = string_table(country, column)
             columns[column] = StringTable.load(directory / utf8, directory / offsets, entry.items)
-        catalog = cls(item_ids, popularity, columns)
+        prices = None
+        if entry.prices:
+            prices = load_array(directory / catalog_array(country, "prices"), np.float32, (entry.items,))
+        catalog = cls(item_ids, popularity, columns, prices)
         catalog.check(country)
         return catalog
 
     def check(self, country: str) -> None:
-        """Raise `CatalogInvalid` on duplicate ids or keys, an empty key, or a negative popularity (M13)."""
+        """Raise `CatalogInvalid` on duplicate ids or keys, an empty key, or an impossible popularity or price (M13)."""
         repeated = self._sorted_ids[1:][self._sorted_ids[1:] == self._sorted_ids[:-1]]
         if len(repeated):
             message = f"country {country}: expected different item ids, found {repeated[0]} more than once"
@@ -70,11 +84,45 @@ class Catalog:
         if (self.popularity < 0).any():
             message = f"country {country}: expected popularity of at least 0, found {self.popularity.min()}"
             raise CatalogInvalid(message)
+        if self.prices is not None:
+            wrong = np.isinf(self.prices) | (self.prices < 0)
+            if wrong.any():
+                found = self.prices[np.argmax(wrong)]
+                message = f"country {country}: expected prices that are unknown, 0 or more, found {found}"
+                raise CatalogInvalid(message)
 
     @property
     def size(self) -> int:
         """N."""
         return len(self.item_ids)
+
+    @property
+    def merchant_codes(self) -> NDArray[np.int32]:
+        """(N,) int32, each row's place in `merchant_names`, -1 where the merchant is unknown."""
+        return self.merchants.codes
+
+    @property
+    def merchant_names(self) -> tuple[str, ...]:
+        """The different merchants."""
+        return self.merchants.names
+
+    @property
+    def category_codes(self) -> NDArray[np.int32]:
+        """(N,) int32, each row's place in `category_names`, -1 where the category is unknown."""
+        return self.categories.codes
+
+    @property
+    def category_names(self) -> tuple[str, ...]:
+        """The different categories."""
+        return self.categories.names
+
+    def rows_of_merchant(self, name: str) -> NDArray[np.int64]:
+        """Rows (n,) of a merchant, ascending."""
+        return self.merchants.rows(name)
+
+    def rows_of_category(self, name: str) -> NDArray[np.int64]:
+        """Rows (n,) of a category, ascending."""
+        return self.categories.rows(name)
 
     def rows_of_ids(self, item_ids: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Rows (M,) of M item ids, -1 for an id that is not in the catalogue."""

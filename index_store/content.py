@@ -116,9 +116,12 @@ class SourceGoldenCase:
     user looks at, or None; two_tower only. encoded: by encoder name what it gives, flattened: `two_tower_query` (K,),
     `trignet` (L,) in the order of `models.pdn.triggers_of`, `pdn_user` (d + 1,); nothing for item_interaction.
     item_ids, scores: the exact top of the country, best first, equal scores by lower item id, history not excluded.
-    two_tower: k of them, inner products. pdn: at most k, the candidates of the top `pdn_triggers` triggers (of equal
-    weights those with the lower item id) by equation 14. item_interaction: at most k, the items of the target types by
-    their largest cosine with one of the last `last_n` pairs of each source type, the history's own items left out.
+    two_tower: min(k, N) of them, inner products. pdn: at most k, the candidates of the top `pdn_triggers` triggers (of
+    equal weights those with the lower item id) by equation 14, with s_ji as float16 keeps it. item_interaction: at most
+    k, the items of the target types by their largest cosine with one of the last `last_n` pairs of each source type,
+    the history's own items left out; a pair counts once, and not at all where the country has no vector of it.
+    The encoders are asked with `UserContext(country, time_ms, newest_ms, history_length, features)`, where newest_ms is
+    the largest time of the history and history_length its length.
     """
 
     source: Literal["two_tower", "pdn", "item_interaction"]

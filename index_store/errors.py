@@ -5,7 +5,7 @@ Each message names the file or field, what was expected and what was found; `rul
 
 
 class BundleError(Exception):
-    """The bundle was refused; `rule` is the violated MUST of docs/bundle-format.md, "M1" to "M22"."""
+    """The bundle was refused; `rule` is the violated MUST of docs/bundle-format.md, "M1" to "M25"."""
 
     rule: str = ""
 
@@ -75,7 +75,7 @@ class ChecksumMismatch(BundleError):
 
 
 class LayoutMismatch(BundleError):
-    """The listed files are not those that the manifest's encoders, countries and engines need."""
+    """The listed files or encoders are not those that the manifest's sources, countries and engines need."""
 
     rule = "M11"
 
@@ -87,7 +87,7 @@ class ArrayMalformed(BundleError):
 
 
 class CatalogInvalid(BundleError):
-    """A catalogue has duplicate ids or keys, an empty key, or a negative popularity."""
+    """A catalogue has duplicate ids or keys, an empty key, a negative popularity, or a price that can be none."""
 
     rule = "M13"
 
@@ -144,6 +144,24 @@ class BundleUnreadable(BundleError):
     """The operating system or a parser refuses a file in a way that no other MUST names."""
 
     rule = "M22"
+
+
+class SourcesMismatch(BundleError):
+    """Countries have different sources, or the manifest's settings are not those of the sources it has."""
+
+    rule = "M23"
+
+
+class PathsInvalid(BundleError):
+    """A table of neighbours names a row that is none, the row itself or one twice, or its scores are out of order."""
+
+    rule = "M24"
+
+
+class PairsInvalid(BundleError):
+    """The rows of a type's pairs are not rising rows of the catalogue, or their vectors are not of length 1."""
+
+    rule = "M25"
 
 
 class VersionExists(Exception):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from index_store.errors import IndexMismatch
 from index_store.hnsw_file import check_graph_file
 from index_store.index import Neighbours, exact_top_k
-from index_store.manifest import LedEntry, Space
+from index_store.manifest import Space, VectorEntry
 from index_store.spaces import HNSWLIB_SPACE, largest_square, stored_dim, stored_items, stored_queries
 
 
@@ -37,7 +37,7 @@ class HnswIndex:
         return cls(graph, space, vectors)
 
     @classmethod
-    def load(cls, path: Path, entry: LedEntry, vectors: NDArray[np.float32]) -> "HnswIndex":
+    def load(cls, path: Path, entry: VectorEntry, vectors: NDArray[np.float32]) -> "HnswIndex":
         """Load a graph and make sure that it is the one over `vectors` (M17)."""
         if entry.space is None or entry.ef is None or entry.m is None:
             message = f"{path}: the manifest has no space, ef and M for it"
@@ -64,12 +64,16 @@ class HnswIndex:
         self._graph.set_ef(ef)
 
     def search(self, queries: NDArray[np.float32], k: int) -> Neighbours:
-        """See `Index.search`. Where the graph reaches fewer than k rows, the whole batch is searched exactly."""
+        """See `Index.search`. A query for which the graph reaches fewer than k rows is searched exactly."""
         k = min(k, len(self._vectors))
         try:
             labels, _ = self._graph.knn_query(stored_queries(self._space, queries), k=k, num_threads=1)
         except RuntimeError:
             # "Cannot return the results in a contiguous 2D array": a poorly connected graph (nmslib/hnswlib#373)
+            if len(queries) > 1:
+                each = [self.search(query[None], k) for query in queries]
+                rows, scores = np.concatenate([one.rows for one in each]), np.concatenate([one.scores for one in each])
+                return Neighbours(rows, scores, "exact_fallback")
             found = exact_top_k(self._vectors, queries, k)
             return Neighbours(found.rows, found.scores, "exact_fallback")
         rows = np.sort(labels.astype(np.int64), axis=1)

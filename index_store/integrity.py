@@ -16,7 +16,7 @@ from index_store.errors import (
     SizeMismatch,
     UnsafePath,
 )
-from index_store.layout import LED_GRAPH, LED_SPEC, OPTIONAL_FILES, required_files
+from index_store.layout import ENCODERS, OPTIONAL_FILES, encoder_files, required_files
 from index_store.manifest import MANIFEST_NAME, FileEntry, Manifest
 
 _CHUNK_BYTES = 1024 * 1024
@@ -73,10 +73,12 @@ def _check_listed_once(manifest: Manifest) -> None:
 
 
 def _check_layout(manifest: Manifest) -> None:
-    encoders = {name: (entry.spec, entry.graph) for name, entry in manifest.encoders.items()}
-    if encoders != {"led": (LED_SPEC, LED_GRAPH)}:
-        message = f"expected the encoder led at {LED_SPEC} and {LED_GRAPH}, found {encoders}"
-        raise LayoutMismatch(message)
+    needed = {name: encoder_files(name) for source in manifest.sources for name in ENCODERS[source]}
+    for name in sorted(needed.keys() | manifest.encoders.keys()):
+        if needed.get(name) != manifest.encoders.get(name):
+            expected, found = (each.get(name, "no such encoder") for each in (needed, manifest.encoders))
+            message = f"encoder {name}: expected {expected}, found {found}"
+            raise LayoutMismatch(message)
     listed = {entry.path for entry in manifest.files}
     required = required_files(manifest)
     if missing := sorted(required - listed):

@@ -1,15 +1,29 @@
 """Which files a bundle consists of: the paths of docs/bundle-format.md in one place, for the writer and the reader."""
 
-from index_store.manifest import CountryEntry, Manifest
+from collections.abc import Mapping
 
-LED_GRAPH = "encoders/led.onnx"
-LED_SPEC = "encoders/led.json"
+from index_store.manifest import CountryEntry, EncoderEntry, Manifest, SourceName
+
 GOLDEN = "golden/requests.json"
+SOURCE_GOLDEN = "golden/sources.json"
 TIMELINES = "samples/timelines.jsonl"
+
+ENCODERS: Mapping[SourceName, tuple[str, ...]] = {
+    "led": ("led",),
+    "two_tower": ("two_tower_query",),
+    "pdn": ("trignet", "pdn_user"),
+    "item_interaction": (),
+}
+"""The encoders of every source."""
+
+
+def encoder_files(encoder: str) -> EncoderEntry:
+    """An encoder's spec and graph."""
+    return EncoderEntry(spec=f"encoders/{encoder}.json", graph=f"encoders/{encoder}.onnx")
 
 
 def catalog_array(country: str, name: str) -> str:
-    """`item_ids` or `popularity` of a country."""
+    """`item_ids`, `popularity` or `prices` of a country."""
     return f"countries/{country}/catalog/{name}.npy"
 
 
@@ -29,23 +43,58 @@ def led_index(country: str) -> str:
     return f"countries/{country}/led/index.bin"
 
 
+def two_tower_file(country: str, name: str) -> str:
+    """`vectors.npy`, `input_vectors.npy` or `index.bin` of a country's two-tower items."""
+    return f"countries/{country}/two_tower/{name}"
+
+
+def pdn_array(country: str, name: str) -> str:
+    """One of `PDN_ARRAYS` of a country."""
+    return f"countries/{country}/pdn/{name}.npy"
+
+
+def pairs_file(country: str, kind: str, name: str) -> str:
+    """`rows.npy`, `vectors.npy` or `index.bin` of a country's pairs of one type."""
+    return f"countries/{country}/item_interaction/{kind}/{name}"
+
+
+PDN_ARRAYS = ("neighbours", "scores", "item_vectors", "trigger_vectors")
+OPTIONAL_FILES = frozenset({TIMELINES})
+
+
 def required_files(manifest: Manifest) -> set[str]:
-    """All paths that the manifest's encoders, countries, columns and engines need."""
+    """All paths that the manifest's encoders, countries, sources, columns and engines need."""
     paths = {GOLDEN}
+    if manifest.sources != ("led",):
+        paths.add(SOURCE_GOLDEN)
     for encoder in manifest.encoders.values():
         paths |= {encoder.spec, encoder.graph}
     for code, country in manifest.countries.items():
-        paths |= _country_files(code, country)
+        paths |= _country_files(code, country) | _source_files(code, country)
     return paths
-
-
-OPTIONAL_FILES = frozenset({TIMELINES})
 
 
 def _country_files(code: str, country: CountryEntry) -> set[str]:
     paths = {catalog_array(code, "item_ids"), catalog_array(code, "popularity"), led_vectors(code)}
     for column in country.columns:
         paths.update(string_table(code, column))
+    if country.prices:
+        paths.add(catalog_array(code, "prices"))
     if country.led.engine == "hnsw":
         paths.add(led_index(code))
+    return paths
+
+
+def _source_files(code: str, country: CountryEntry) -> set[str]:
+    paths = set()
+    if country.two_tower:
+        paths |= {two_tower_file(code, "vectors.npy"), two_tower_file(code, "input_vectors.npy")}
+        if country.two_tower.engine == "hnsw":
+            paths.add(two_tower_file(code, "index.bin"))
+    if country.pdn:
+        paths |= {pdn_array(code, name) for name in PDN_ARRAYS}
+    for kind, pairs in country.item_interaction.items():
+        paths |= {pairs_file(code, kind, "rows.npy"), pairs_file(code, kind, "vectors.npy")}
+        if pairs.engine == "hnsw":
+            paths.add(pairs_file(code, kind, "index.bin"))
     return paths

@@ -7,12 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from index_store.arrays import load_array
-from index_store.errors import RecallUnderTarget, VectorsInvalid
-from index_store.hnsw import HnswIndex
-from index_store.index import ExactIndex, Index, Neighbours
+from index_store.index import Index, Neighbours
 from index_store.layout import led_index, led_vectors
-from index_store.manifest import CountryEntry, LedEntry
+from index_store.manifest import CountryEntry, VectorEntry
+from index_store.vectors import load_index, load_vectors
 from models.encoder import OnnxEncoder
 from models.led import led_inputs
 
@@ -25,29 +23,21 @@ class LedShard:
     answer to the null user vector (Koch et al. 2020, section 7.2).
     """
 
-    entry: LedEntry
+    entry: VectorEntry
     vectors: NDArray[np.float32]
     index: Index
     bias_order: NDArray[np.int64]
 
     @classmethod
-    def of(cls, entry: LedEntry, vectors: NDArray[np.float32], index: Index) -> "LedShard":
+    def of(cls, entry: VectorEntry, vectors: NDArray[np.float32], index: Index) -> "LedShard":
         """Derive the bias order."""
         return cls(entry, vectors, index, np.argsort(-vectors[:, -1], kind="stable"))
 
     @classmethod
     def load(cls, directory: Path, country: str, entry: CountryEntry) -> "LedShard":
         """Map the vectors, load the graph, and check M12 and M16 to M18."""
-        led = entry.led
-        _check_recall(country, led)
-        vectors = load_array(directory / led_vectors(country), np.float32, (entry.items, led.dim))
-        if not np.isfinite(vectors).all():
-            row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
-            message = f"country {country}: expected finite vectors, found NaN or infinity in row {row}"
-            raise VectorsInvalid(message)
-        if led.engine == "exact":
-            return cls.of(led, vectors, ExactIndex(vectors))
-        return cls.of(led, vectors, HnswIndex.load(directory / led_index(country), led, vectors))
+        vectors = load_vectors(directory / led_vectors(country), entry.items, entry.led.dim)
+        return cls.of(entry.led, vectors, load_index(directory / led_index(country), entry.led, vectors))
 
     @property
     def dim(self) -> int:
@@ -67,18 +57,3 @@ class LedShard:
     def search(self, user_vectors: NDArray[np.float32], k: int) -> Neighbours:
         """Find the min(k, N) best rows for user vectors (B, D)."""
         return self.index.search(user_vectors, k)
-
-
-def _check_recall(country: str, led: LedEntry) -> None:
-    if led.engine == "exact":
-        measured = [1.0]
-    else:
-        measured = [point.recall for point in led.curve if (point.space, point.ef) == (led.space, led.ef)]
-    if measured != [led.recall]:
-        message = (
-            f"country {country}: recall {led.recall} is not what its curve has at {led.space}, ef {led.ef}: {measured}"
-        )
-        raise RecallUnderTarget(message)
-    if led.recall < led.recall_target:
-        message = f"country {country}: expected recall of at least {led.recall_target}, the manifest has {led.recall}"
-        raise RecallUnderTarget(message)

@@ -2,16 +2,17 @@
 
 import json
 import stat
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 
 from index_store.errors import FormatVersionUnsupported, IdentityMismatch, ManifestMalformed, ManifestMissing
 
 FORMAT = "shortlist-bundle"
-FORMAT_VERSION = "1.0"
-KNOWN_VERSIONS = ("1.0",)
+FORMAT_VERSION = "1.1"
+KNOWN_VERSIONS = ("1.0", "1.1")
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 
@@ -34,6 +35,8 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Column = Literal["keys", "titles", "merchants", "categories"]
 Space = Literal["ip", "l2_augmented"]
+SourceName = Literal["led", "two_tower", "pdn", "item_interaction"]
+TypeName = Literal["VIEW", "CLICK", "FAVORITE", "CART", "PURCHASE"]
 
 
 class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,8 +63,8 @@ class CurvePoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     search_us: Annotated[float, msgspec.Meta(ge=0)]
 
 
-class LedEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One country's LED vectors and how they are searched; the last four are None for exact search.
+class VectorEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Vectors of `dim` dimensions and how they are searched; the last four are None for exact search.
 
     `recall` is the mean share of the exact top `recall_k` that the search finds, over `queries` held-out users' vectors
     of which `own_queries` are this country's own.
@@ -90,17 +93,57 @@ class LedEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(message)
 
 
+class TwoTowerEntry(VectorEntry, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One country's two-tower items; `input_dim` is the e of `input_vectors.npy`."""
+
+    input_dim: Positive
+
+
+class PdnEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One country's PDN: k neighbours a row, d + 1 dimensions of the direct net, h of TrigNet's first layer."""
+
+    neighbours: Positive
+    dim: Positive
+    trigger_dim: Positive
+
+
+class PairsEntry(VectorEntry, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One country's pairs of one type, `count` of them. A type that is no target is searched exactly, if at all."""
+
+    count: Positive
+
+
 class CountryEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One country: number of items (N), string columns its catalogue has, LED."""
+    """One country: number of items (N), string columns its catalogue has, whether it has prices, and its sources."""
 
     items: Positive
     columns: tuple[Column, ...]
-    led: LedEntry
+    led: VectorEntry
+    prices: bool = False
+    two_tower: TwoTowerEntry | None = None
+    pdn: PdnEntry | None = None
+    item_interaction: dict[TypeName, PairsEntry] = {}
 
     def __post_init__(self) -> None:
-        if len(set(self.columns)) != len(self.columns):
-            message = f"columns must be named once each, found {', '.join(self.columns)}"
-            raise ValueError(message)
+        _once("columns", self.columns)
+
+
+class InteractionEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How item-interaction vectors are used; fields as in `index_store.content.InteractionPolicy`."""
+
+    sources: Annotated[tuple[TypeName, ...], msgspec.Meta(min_length=1)]
+    targets: Annotated[tuple[TypeName, ...], msgspec.Meta(min_length=1)]
+    last_n: Positive
+
+    def __post_init__(self) -> None:
+        _once("sources", self.sources)
+        _once("targets", self.targets)
+
+
+def _once(field: str, names: Sequence[str]) -> None:
+    if len(set(names)) != len(names):
+        message = f"{field} must be named once each, found {', '.join(names)}"
+        raise ValueError(message)
 
 
 class TrainingEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,7 +156,7 @@ class TrainingEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole manifest; fields as in docs/bundle-format.md."""
+    """The whole manifest; fields as in docs/bundle-format.md. The last two say which sources the bundle has."""
 
     format: str
     format_version: str
@@ -124,6 +167,25 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     encoders: dict[str, EncoderEntry]
     countries: Annotated[dict[CountryCode, CountryEntry], msgspec.Meta(min_length=1)]
     training: TrainingEntry
+    pdn_triggers: Positive | None = None
+    item_interaction: InteractionEntry | None = None
+
+    @property
+    def sources(self) -> tuple[SourceName, ...]:
+        """The sources that some country or setting speaks of; `index_store.sources` refuses half of one (M23)."""
+        has = {
+            "led": True,
+            "two_tower": any(country.two_tower for country in self.countries.values()),
+            "pdn": self.pdn_triggers is not None or any(country.pdn for country in self.countries.values()),
+            "item_interaction": self.item_interaction is not None
+            or any(country.item_interaction for country in self.countries.values()),
+        }
+        return tuple(name for name in get_args(SourceName) if has[name])
+
+
+# what a manifest of format 1.0 has not, even as null
+_NEW_FIELDS = frozenset({"pdn_triggers", "item_interaction"})
+_NEW_COUNTRY_FIELDS = frozenset({"prices", "two_tower", "pdn", "item_interaction"})
 
 
 class _Header(msgspec.Struct):
@@ -171,11 +233,23 @@ def parse_manifest(raw: bytes) -> Manifest:
         raise FormatVersionUnsupported(message)
     manifest = _decode(raw, Manifest)
     try:
-        json.loads(raw, object_pairs_hook=_unique)
+        fields = json.loads(raw, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         message = f"{MANIFEST_NAME}: {error}"
         raise ManifestMalformed(message) from error
+    if header.format_version == "1.0":
+        _check_older(fields)
     return manifest
+
+
+def _check_older(fields: Mapping[str, Any]) -> None:
+    """Refuse what format 1.0 has not: a reader of 1.0 would refuse it, too."""
+    newer = sorted(_NEW_FIELDS & fields.keys())
+    for country in fields["countries"].values():
+        newer += sorted(_NEW_COUNTRY_FIELDS & country.keys())
+    if newer:
+        message = f"{MANIFEST_NAME}: {newer[0]!r} is no field of format 1.0"
+        raise ManifestMalformed(message)
 
 
 def _decode(raw: bytes, kind: type[_T]) -> _T:

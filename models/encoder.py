@@ -8,25 +8,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import EncoderError, EncoderSpecError
+from models.features import Transforms
+from models.probe import PROBES, probe_inputs
 from models.spec import EncoderSpec
 
 if TYPE_CHECKING:
     import onnxruntime
 
+_FATAL = 4
 _ONNX_TYPE = {"float32": "tensor(float)", "int64": "tensor(int64)"}
 
 
 class OnnxEncoder:
-    """An opened graph with the spec it was checked against."""
+    """An opened graph with the spec it was checked against. `transforms` makes its feature inputs."""
 
     def __init__(self, session: "onnxruntime.InferenceSession", spec: EncoderSpec) -> None:
         self._session = session
         self._output_names = [spec.output.name]
+        self._row_inputs = [each.name for each in spec.inputs if each.shape[0] == spec.output.shape[0]]
         self.spec = spec
+        self.transforms = Transforms(spec.features)
 
     @classmethod
     def open(cls, graph: Path | bytes, spec: EncoderSpec) -> "OnnxEncoder":
-        """Open a graph on one thread without spinning; `EncoderSpecError` if it is not what `spec` says."""
+        """Open a graph on one thread without spinning; `EncoderSpecError` if it is not what `spec` says.
+
+        The graph is run once, with the lowest and the highest id of every input: an embedding table that is smaller
+        than the spec says would fail at some later request.
+        """
         # importing it starts a thread, and whoever loads a bundle is about to fork
         import onnxruntime  # noqa: PLC0415
 
@@ -35,6 +44,8 @@ class OnnxEncoder:
         options.inter_op_num_threads = 1
         # a spinning pool would burn the core that the search of the next request needs
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # what goes wrong is raised, and whoever catches it logs it
+        options.log_severity_level = _FATAL
         source = str(graph) if isinstance(graph, Path) else graph
         try:
             session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
@@ -42,10 +53,18 @@ class OnnxEncoder:
             message = f"encoder {spec.encoder}: onnxruntime cannot open the graph: {error}"
             raise EncoderSpecError(message) from error
         _check_graph(session, spec)
-        return cls(session, spec)
+        encoder = cls(session, spec)
+        encoder._probe()
+        return encoder
 
     def encode(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """Compute the (B, D) float32 user vectors; `EncoderError` if the graph fails or gives a non-finite value."""
+        """Compute the (B, D) or (L,) float32 output; `EncoderError` if the graph fails or gives a non-finite value.
+
+        No user, or no trigger, gives no row: the graph is not asked.
+        """
+        if any(name in inputs and not len(inputs[name]) for name in self._row_inputs):
+            shape = (0, *(int(size) for size in self.spec.output.shape[1:]))
+            return np.zeros(shape, dtype=np.float32)
         try:
             (vectors,) = self._session.run(self._output_names, dict(inputs))
         except Exception as error:  # as above
@@ -55,6 +74,17 @@ class OnnxEncoder:
             message = f"encoder {self.spec.encoder} gave a vector with NaN or infinity"
             raise EncoderError(message)
         return np.asarray(vectors, dtype=np.float32)
+
+    def _probe(self) -> None:
+        expected = (PROBES, *self.spec.output.shape[1:])
+        try:
+            found = self.encode(probe_inputs(self.spec)).shape
+        except EncoderError as error:
+            message = f"{error}, with zeros and with the highest ids that its spec allows"
+            raise EncoderSpecError(message) from error
+        if found != expected:
+            message = f"encoder {self.spec.encoder}: expected an output of shape {expected}, the graph gave {found}"
+            raise EncoderSpecError(message)
 
 
 def _check_graph(session: "onnxruntime.InferenceSession", spec: EncoderSpec) -> None:

@@ -53,7 +53,8 @@ class FeatureTransform(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     midnight and Monday. "history_length". "idle_days": days between the newest interaction and now. "feature": the
     caller's feature called `key`.
     kind "category": int64 (B,), the place of the value in `values` plus `FIRST_KNOWN`; "bucket": int64 (B,), the number
-    of `bounds` at or below the number plus `FIRST_KNOWN`; "number": float32 (B,), `(scale(x) - mean) / deviation`.
+    of `bounds` at or below the number plus `FIRST_KNOWN`; "number": float32 (B,), `(scale(x) - mean) / deviation`,
+    cut at 1,000 deviations, so that no caller's number makes a graph overflow.
     What is not given is `MISSING`, or 0.0 for "number", which is its mean. A category that is not in `values` is
     `UNKNOWN`. Hours and weekdays are categories "0", "1", and so on.
     """
@@ -93,6 +94,7 @@ class FeatureTransform(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return known + FIRST_KNOWN
 
 
+_LARGEST = 1_000.0
 _TEXTS = frozenset({"country", "hour", "weekday"})
 _NUMBERS = frozenset({"history_length", "idle_days"})
 
@@ -133,7 +135,9 @@ class Transforms:
             ids_ = np.searchsorted(self._bounds[number], given, side="right") + FIRST_KNOWN
             return np.where(missing, MISSING, ids_).astype(np.int64)
         scaled = np.log1p(np.maximum(given, 0.0)) if each.scale == "log1p" else given
-        return np.where(missing, 0.0, (scaled - each.mean) / each.deviation).astype(np.float32)
+        with np.errstate(over="ignore"):
+            standard = np.clip((scaled - each.mean) / each.deviation, -_LARGEST, _LARGEST)
+        return np.where(missing, 0.0, standard).astype(np.float32)
 
 
 def _raw(each: FeatureTransform, context: UserContext) -> FeatureValue | None:

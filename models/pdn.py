@@ -60,6 +60,8 @@ def trignet_inputs(
 ) -> Mapping[str, NDArray[Any]]:
     """Make TrigNet's inputs for all triggers of B users in one call, L triggers in all.
 
+    A graph must know every type of `models.InteractionType`, 0 among them, `COUNT_CODES` and `POSITION_CODES`.
+
     `trigger_vectors` is (N, h) float32. Gives `trigger_vectors` (L, h), `trigger_owner` (L,) int64 in 0..B-1,
     `trigger_type`, `trigger_count` and `trigger_position` (L,) int64, and the users' features (B,).
     """

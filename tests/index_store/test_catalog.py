@@ -56,6 +56,40 @@ def test_keys_must_be_unique_and_not_empty(keys: list[str]) -> None:
         catalog_of([1, 2], keys=keys).check("FR")
 
 
+NAMES = st.lists(st.sampled_from(["", "a", "b", "Ä", "a b"]) | st.text(max_size=3), min_size=1, max_size=40)
+
+
+@settings(max_examples=200, deadline=None)
+@given(names=NAMES, asked=st.text(max_size=3), data=st.data())
+def test_posting_lists_are_the_rows_of_a_name(names: list[str], asked: str, data: st.DataObject) -> None:
+    """Codes, rows and rows by popularity are those of a loop over all rows; "" is no name."""
+    popularity = data.draw(st.lists(st.integers(0, 3), min_size=len(names), max_size=len(names)))
+    tables = {"merchants": StringTable.of(names)}
+    catalog = Catalog(np.arange(len(names), dtype=np.uint64), np.array(popularity, dtype=np.int64), tables)
+    by_popularity = sorted(range(len(names)), key=lambda row: (-popularity[row], row))
+    assert catalog.popular_order.tolist() == by_popularity
+    known = [catalog.merchant_names[code] if code >= 0 else "" for code in catalog.merchant_codes]
+    assert known == names
+    for name in {*names, asked}:
+        expected = [row for row, other in enumerate(names) if other == name and name]
+        assert catalog.rows_of_merchant(name).tolist() == expected
+        assert catalog.merchants.popular_rows(name).tolist() == [row for row in by_popularity if row in expected]
+    assert (catalog.category_codes == -1).all()
+    assert catalog.rows_of_category(asked).tolist() == []
+
+
+@pytest.mark.parametrize(("price", "known"), [(0.0, True), (np.nan, True), (-0.01, False), (np.inf, False)])
+def test_prices_are_unknown_or_not_negative(price: float, known: bool) -> None:  # noqa: FBT001 - a case
+    """NaN stands for an unknown price; what can be no price is refused."""
+    prices = np.array([1.0, price], dtype=np.float32)
+    catalog = Catalog(np.array([1, 2], dtype=np.uint64), np.ones(2, dtype=np.int64), {}, prices)
+    if known:
+        catalog.check("FR")
+    else:
+        with pytest.raises(CatalogInvalid, match="prices"):
+            catalog.check("FR")
+
+
 @settings(max_examples=100, deadline=None)
 @given(strings=st.lists(st.text(max_size=20), min_size=1, max_size=30))
 def test_a_string_table_gives_back_what_was_put_in(

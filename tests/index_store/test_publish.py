@@ -9,11 +9,21 @@ import pytest
 
 from damage import DAMAGES
 from index_store.bundle import load_bundle, verify_bundle
-from index_store.errors import BundleUnreadable, CurrentInvalid, GoldenMismatch, RecallUnderTarget, VersionExists
+from index_store.errors import (
+    BundleUnreadable,
+    CurrentInvalid,
+    GoldenMismatch,
+    LayoutMismatch,
+    RecallUnderTarget,
+    SourcesMismatch,
+    VersionExists,
+)
+from index_store.item_interaction import merged
 from index_store.location import current_bundle, set_current
 from index_store.manifest import Space
 from index_store.publish import publish
 from tiny_bundle import POLICY, tiny_content, with_wrong_golden
+from tiny_sources import full_content
 
 
 def test_what_is_loaded_is_what_was_published(tmp_path: Path) -> None:
@@ -74,6 +84,90 @@ def test_the_same_content_gives_the_same_index_bytes(tmp_path: Path) -> None:
         load_bundle(publish(tiny_content(), root=tmp_path, name="tiny", version=v, policy=POLICY)) for v in ("a", "b")
     ]
     assert bundles[0].manifest.files == bundles[1].manifest.files
+
+
+def test_the_same_sources_give_the_same_bytes(tmp_path: Path) -> None:
+    """The graphs of all sources are built in row order from one seed."""
+    bundles = [
+        load_bundle(publish(full_content(), root=tmp_path, name="tiny", version=v, policy=POLICY)) for v in ("a", "b")
+    ]
+    assert bundles[0].manifest.files == bundles[1].manifest.files
+
+
+@pytest.mark.parametrize("name", ["two_tower_query", "trignet", "pdn_user"])
+def test_an_encoder_of_another_training_is_not_published(tmp_path: Path, name: str) -> None:
+    """Same inputs, same dimensions, other weights: only the golden requests can tell, and they do."""
+    content, other = full_content(seed=1), full_content(seed=2)
+    mixed = replace(content, encoders={**content.encoders, name: other.encoders[name]})
+    with pytest.raises(GoldenMismatch, match=f"encoder {name}"):
+        publish(mixed, root=tmp_path, name="tiny", version="v1", policy=POLICY)
+    assert not (tmp_path / "tiny").exists()
+
+
+@pytest.mark.parametrize("source", ["two_tower", "pdn", "item_interaction"])
+def test_a_source_that_answers_unlike_training_is_not_published(tmp_path: Path, source: str) -> None:
+    """Each source's golden requests are replayed before the rename."""
+    content = full_content()
+    wrong = [
+        replace(case, scores=[score + 0.5 for score in case.scores]) if case.source == source else case
+        for case in content.source_golden
+    ]
+    with pytest.raises(GoldenMismatch, match=f"to {source}"):
+        publish(replace(content, source_golden=wrong), root=tmp_path, name="tiny", version="v1", policy=POLICY)
+
+
+def test_a_source_under_its_recall_target_is_named(tmp_path: Path) -> None:
+    """The error says which country's source cannot be searched well enough."""
+    content = full_content()
+    french = content.countries["FR"]
+    tower = replace(french.two_tower, calibration_queries=french.two_tower.calibration_queries[:0])
+    countries = {**content.countries, "FR": replace(french, two_tower=tower)}
+    with pytest.raises(RecallUnderTarget, match="FR, two_tower: 300 items need a graph, and there is no query"):
+        publish(replace(content, countries=countries), root=tmp_path, name="tiny", version="v1", policy=POLICY)
+
+
+def test_a_country_without_a_source_that_others_have_is_not_published(tmp_path: Path) -> None:
+    """A source is in all countries or in none."""
+    content = full_content()
+    countries = {**content.countries, "US": replace(content.countries["US"], pdn=None)}
+    with pytest.raises(SourcesMismatch, match="country US"):
+        publish(replace(content, countries=countries), root=tmp_path, name="tiny", version="v1", policy=POLICY)
+
+
+def test_a_source_without_its_encoder_is_not_published(tmp_path: Path) -> None:
+    """Vectors alone answer nobody."""
+    content = full_content()
+    encoders = {name: encoder for name, encoder in content.encoders.items() if name != "trignet"}
+    with pytest.raises(LayoutMismatch, match="encoder trignet"):
+        publish(replace(content, encoders=encoders), root=tmp_path, name="tiny", version="v1", policy=POLICY)
+
+
+def test_a_country_whose_items_have_no_pair_is_no_fault(tmp_path: Path) -> None:
+    """Item-interaction answers nothing there, and needs no golden request."""
+    content = full_content()
+    countries = {**content.countries, "DE": replace(content.countries["DE"], item_interaction={})}
+    golden = [case for case in content.source_golden if (case.source, case.country) != ("item_interaction", "DE")]
+    path = publish(
+        replace(content, countries=countries, source_golden=golden),
+        root=tmp_path,
+        name="tiny",
+        version="v1",
+        policy=POLICY,
+    )
+    pairs = load_bundle(path).countries["DE"].item_interaction
+    assert pairs is not None
+    assert merged(pairs.modules(np.array([1, 2]), np.array([1, 1]), k=5)).rows.tolist() == []
+
+
+def test_all_encoders_are_opened_by_name(tmp_path: Path) -> None:
+    """One session for each encoder of the bundle's sources."""
+    for version, content, names in (
+        ("v1", tiny_content(), {"led"}),
+        ("v2", full_content(), {"led", "two_tower_query", "trignet", "pdn_user"}),
+    ):
+        bundle = load_bundle(publish(content, root=tmp_path, name="tiny", version=version, policy=POLICY))
+        encoders = bundle.open_encoders()
+        assert {name: encoder.spec.encoder for name, encoder in encoders.items()} == {name: name for name in names}
 
 
 @pytest.mark.parametrize("line", ["", "v2", "../v1", "v1\nv2", "/", "\x00", "v1" * 200])

@@ -1,16 +1,23 @@
 """Encoders: what the spec promises is what runs."""
 
+from dataclasses import replace
+
 import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
 
 from models.encoder import OnnxEncoder
 from models.errors import EncoderError, EncoderSpecError
+from models.features import UserContext
 from models.led import led_inputs
+from models.probe import probe_inputs
 from models.spec import TensorSpec, decode_spec, encode_spec, led_spec
 from tiny_bundle import led_graph
+from tiny_graphs import FEATURES
+from tiny_sources import TRIGGER_DIM, TinyEncoders
 
 SPEC = led_spec(8, 5, 17)
 
@@ -89,3 +96,57 @@ def test_a_vector_that_is_not_finite_is_an_error(encoder: OnnxEncoder) -> None:
     vectors = np.full((2, 8), np.nan, dtype=np.float32)
     with pytest.raises(EncoderError, match="NaN"):
         encoder.encode(led_inputs(vectors, [np.array([0])], 5))
+
+
+@pytest.fixture(scope="module")
+def tiny() -> TinyEncoders:
+    """Random query tower, TrigNet and direct tower."""
+    return TinyEncoders.random(np.random.default_rng(0))
+
+
+def test_no_user_and_no_trigger_is_no_row(tiny: TinyEncoders, encoder: OnnxEncoder) -> None:
+    """An empty batch, or users without a trigger, never reach the graph."""
+    trignet = OnnxEncoder.open(tiny.trignet.onnx(), tiny.trignet.spec)
+    users = trignet.transforms.inputs([UserContext("FR"), UserContext("US")])
+    no_ids = {f"trigger_{name}": np.zeros(0, dtype=np.int64) for name in ("owner", "type", "count", "position")}
+    found = trignet.encode({"trigger_vectors": np.zeros((0, TRIGGER_DIM), dtype=np.float32), **no_ids, **users})
+    assert (found.shape, found.dtype) == ((0,), np.float32)
+    assert encoder.encode(led_inputs(np.zeros((3, 8), dtype=np.float32), [], 5)).shape == (0, 9)
+
+
+def test_weights_of_triggers_come_flat(tiny: TinyEncoders) -> None:
+    """TrigNet's output is (L,) float32."""
+    trignet = OnnxEncoder.open(tiny.trignet.onnx(), tiny.trignet.spec)
+    found = trignet.encode(probe_inputs(tiny.trignet.spec))
+    np.testing.assert_allclose(found, tiny.trignet.numpy(probe_inputs(tiny.trignet.spec)), rtol=1e-5, atol=1e-6)
+    assert (found.shape, found.dtype) == ((2,), np.float32)
+
+
+def test_a_probe_has_the_lowest_and_the_highest_id_of_every_input(tiny: TinyEncoders) -> None:
+    """Features by their size, behaviour fields by their classes; what is no id is zero."""
+    found = probe_inputs(tiny.trignet.spec)
+    ids = {each.name: [0, each.size - 1] for each in FEATURES if each.kind != "number"}
+    fields = {"trigger_owner": [0, 1], "trigger_type": [0, 5], "trigger_count": [0, 7], "trigger_position": [0, 11]}
+    assert {name: column.tolist() for name, column in found.items() if column.dtype == np.int64} == ids | fields
+    assert not any(column.any() for column in found.values() if column.dtype == np.float32)
+
+
+@pytest.mark.parametrize("name", ["country", "length", "trigger_type", "trigger_count", "trigger_position"])
+def test_a_graph_that_embeds_fewer_ids_than_its_spec_allows_is_refused(tiny: TinyEncoders, name: str) -> None:
+    """Otherwise the first request with the highest id would fail, long after the bundle was accepted."""
+    tables = tiny.trignet.tables | {name: tiny.trignet.tables[name][:-1]}
+    graph = replace(tiny.trignet, tables=tables).onnx()
+    with pytest.raises(EncoderSpecError, match="highest ids"):
+        OnnxEncoder.open(graph, tiny.trignet.spec)
+
+
+def test_a_graph_that_gives_one_row_for_all_users_is_refused(tiny: TinyEncoders) -> None:
+    """A user tower without features has no batch to answer."""
+    spec = msgspec.structs.replace(tiny.direct.spec, inputs=(), features=())
+    node = helper.make_node("Identity", ["p"], ["user_vector"])
+    constant = numpy_helper.from_array(np.zeros((1, 5), dtype=np.float32), "p")
+    output = helper.make_tensor_value_info("user_vector", TensorProto.FLOAT, ["B", 5])
+    graph = helper.make_graph([node], "constant", [], [output], [constant])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(EncoderSpecError, match=r"expected an output of shape \(2, 5\), the graph gave \(1, 5\)"):
+        OnnxEncoder.open(model.SerializeToString(), spec)

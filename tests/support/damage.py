@@ -21,10 +21,7 @@ from damage_tools import (
     first_is,
     flip,
     golden,
-    ground_word,
-    header,
     link,
-    link_to_nowhere,
     manifest_edit,
     negated,
     npy_header,
@@ -32,10 +29,16 @@ from damage_tools import (
     put,
     resealed,
     rewrite,
+    rewrite_all,
     set_at,
     spec,
     swap,
     truncate,
+)
+from graph_damage import (
+    ground_word,
+    header,
+    link_to_nowhere,
     upper_link_to_nowhere,
     upper_links_to_the_ground,
 )
@@ -176,6 +179,17 @@ DAMAGES: dict[str, tuple[Damage, type[errors.BundleError]]] = {
     "all keys equal": (array(FR_KEYS, lambda a: np.full_like(a, ord("k"))), errors.CatalogInvalid),
     "spec is not JSON": (resealed(put("encoders/led.json", b"{")), errors.EncoderMismatch),
     "spec with zero history": (spec(max_history=0), errors.EncoderMismatch),
+    "spec of other inputs": (
+        spec(
+            inputs=[
+                {"name": "history_vectors", "dtype": "float32", "shape": ["B", "T", 8]},
+                {"name": "ages", "dtype": "float32", "shape": ["B", "T"]},
+            ]
+        ),
+        errors.EncoderMismatch,
+    ),
+    "spec of another encoder": (spec(encoder="trignet"), errors.EncoderMismatch),
+    "spec of another system": (spec(system="pdn"), errors.EncoderMismatch),
     "spec of another dimension": (
         spec(output={"name": "user_vector", "dtype": "float32", "shape": ["B", 5]}),
         errors.EncoderMismatch,
@@ -231,12 +245,7 @@ DAMAGES: dict[str, tuple[Damage, type[errors.BundleError]]] = {
 ENCODER_DAMAGES: dict[str, tuple[Damage, type[errors.BundleError]]] = {
     "graph is not ONNX": (resealed(put("encoders/led.onnx", b"not a graph")), errors.EncoderMismatch),
     "graph without a promised input": (
-        spec(
-            inputs=[
-                {"name": "history_vectors", "dtype": "float32", "shape": ["B", "T", 8]},
-                {"name": "ages", "dtype": "float32", "shape": ["B", "T"]},
-            ]
-        ),
+        resealed(lambda bundle: rewrite_all(bundle / "encoders/led.onnx", b"history_weights", b"history_eights!")),
         errors.EncoderMismatch,
     ),
     "golden user vector changed": (

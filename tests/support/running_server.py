@@ -24,10 +24,12 @@ from protos.retrieval.v1 import retrieval_pb2_grpc
 ROOT = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
 _LAUNCH = """
-import json, sys
+import json, pathlib, sys
 from server.commands.serve import serve
 from server.settings import load_settings
-sys.exit(serve(load_settings(None, {}, json.loads(sys.argv[1]))))
+overrides = json.loads(sys.argv[1])
+config = overrides.pop("config", None)
+sys.exit(serve(load_settings(config and pathlib.Path(config), {}, overrides)))
 """
 _POLL_S = 0.02
 START_WITHIN_S = 40.0
@@ -47,7 +49,10 @@ def eventually(condition: Callable[[], T], *, within_s: float = 20.0) -> T:
 
 
 class RunningServer:
-    """One server on free ports, stopped on leaving the `with` block. Settings are those of `server.settings`."""
+    """One server on free ports, stopped on leaving the `with` block.
+
+    Settings are those of `server.settings`; `config` is a settings file.
+    """
 
     def __init__(self, log: Path, **settings: object) -> None:
         self.log_path = log
