@@ -38,12 +38,13 @@ def main(
     connections: Annotated[int, typer.Option(help="Separate connections; SO_REUSEPORT balances these.")] = 16,
     k: Annotated[int, typer.Option("-k", help="Candidates per request.")] = 100,
     history: Annotated[int, typer.Option(help="Most recent interactions of a user that are sent.")] = 20,
+    profile: Annotated[str, typer.Option(help="Profile of the server's settings.", show_default="default")] = "",
     server_pid: Annotated[int | None, typer.Option(help="The server's master process: adds its CPU per call.")] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines instead of a table.")] = False,
 ) -> None:
     """Send at planned times and measure from them. Exits 1 if any call failed."""
-    requests = requests_of(bundle, count=_DRAWN, k=k, max_history=history, seed=_SEED)
+    requests = requests_of(bundle, count=_DRAWN, k=k, max_history=history, profile=profile, seed=_SEED)
     ladder = [float(rate) for rate in rates.split(",")]
 
     def hold(rate: float, duration_s: float) -> dict[str, float]:

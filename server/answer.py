@@ -123,3 +123,16 @@ class Answer:
     evidence: tuple[tuple[SourceEvidence, ...], ...] = ()
     embeddings: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     modules: tuple[Module, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarAnswer:
+    """Items like one item, without it: rows (K,) int64 of `country`, best first, and scores (K,) float32.
+
+    report.source: which neighbourhood answered, "pdn" or "item_interaction". Fewer than k where it knows no more.
+    """
+
+    country: Country
+    rows: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    report: SourceReport

@@ -25,6 +25,7 @@ RootOption = Annotated[Path | None, typer.Option(help="Folder that holds the bun
 BundleArgument = Annotated[
     Path, typer.Argument(help="A version's directory, or a bundle's directory with a CURRENT file.")
 ]
+ITEM_HELP = "a key, or id:NUMBER"
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
@@ -78,27 +79,57 @@ def query(
     ] = None,
     items: Annotated[str | None, typer.Option(help="History as comma-separated item keys, oldest first.")] = None,
     item_ids: Annotated[str | None, typer.Option(help="History as comma-separated numeric ids, oldest first.")] = None,
+    similar: Annotated[str | None, typer.Option(help=f"Ask for items like this one instead: {ITEM_HELP}.")] = None,
     k: Annotated[int, typer.Option("-k", help="How many candidates.")] = 10,
+    profile: Annotated[str, typer.Option(help="Profile of the server's settings.", show_default="default")] = "",
+    merchant: Annotated[list[str] | None, typer.Option(help="Only this merchant; may be repeated.")] = None,
+    category: Annotated[list[str] | None, typer.Option(help="Only this category; may be repeated.")] = None,
+    price: Annotated[str | None, typer.Option(help="Only prices LOW:HIGH, either may be left out.")] = None,
+    exclude: Annotated[str | None, typer.Option(help=f"Leave these out, comma-separated: {ITEM_HELP}.")] = None,
+    seed: Annotated[str | None, typer.Option(help=f"The item that the user looks at: {ITEM_HELP}.")] = None,
+    feature: Annotated[list[str] | None, typer.Option(help="A feature NAME=VALUE; may be repeated.")] = None,
     address: Annotated[str, typer.Option(help="Server to ask.")] = "127.0.0.1:50051",
     bundle_root: Annotated[Path, typer.Option(help="Where --user finds the sample users.")] = Path("build/bundles"),
     timeout: Annotated[float, typer.Option(help="Deadline of the call, seconds.")] = 5.0,
     *,
     include_history: Annotated[bool, typer.Option(help="Allow items of the history in the answer.")] = False,
+    explain: Annotated[bool, typer.Option(help="Say for each candidate why it was found.")] = False,
+    modules: Annotated[bool, typer.Option(help="Show item_interaction's lists, too.")] = False,
+    compare: Annotated[bool, typer.Option(help="Show the answers of all sources side by side.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Ask a running server for candidates and print them with their titles.
 
     Without --user, --items and --item-ids the history is empty, and the answer is what is popular in the country.
     """
-    if sum(given is not None for given in (user, items, item_ids)) > 1:
-        _fail("give one of --user, --items and --item-ids", exit_codes.USAGE)
+    if sum(given is not None for given in (user, items, item_ids, similar)) > 1:
+        _fail("give one of --user, --items, --item-ids and --similar", exit_codes.USAGE)
     from server.commands import query as command  # noqa: PLC0415 - see the module's docstring
 
+    question = command.Question(
+        country=country,
+        user=user,
+        items=items,
+        item_ids=item_ids,
+        k=k,
+        address=address,
+        bundle_root=bundle_root,
+        timeout_s=timeout,
+        include_history=include_history,
+        profile=profile,
+        merchants=tuple(merchant or ()),
+        categories=tuple(category or ()),
+        price=price,
+        exclude=exclude,
+        seed=seed,
+        features=tuple(feature or ()),
+        similar=similar,
+        explain=explain,
+        modules=modules,
+        compare=compare,
+    )
     try:
-        command.query(
-            command.Question(country, user, items, item_ids, k, address, bundle_root, timeout, include_history),
-            as_json=json,
-        )
+        command.query(question, as_json=json)
     except command.QueryError as error:
         _fail(str(error), error.exit_code)
 

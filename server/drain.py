@@ -4,8 +4,8 @@ import asyncio
 import signal
 from enum import Enum
 
-from server.edge import Edge
 from server.settings import Settings
+from server.transport import Transport
 
 # beyond what the settings allow: a process that is still there then does not end by itself
 _WATCHDOG_MARGIN_S = 3.0
@@ -41,7 +41,7 @@ class EndSignals:
             self._asked.set_result(end)
 
 
-async def drain(edge: Edge, settings: Settings, end: End) -> None:
+async def drain(edge: Transport, settings: Settings, end: End) -> None:
     """Let calls in flight end; after a STOP, first say NOT_SERVING and go on serving for `drain_delay_s`.
 
     After a RETIRE the service as a whole is healthy, so nothing is announced: clients are told to connect again and

@@ -19,7 +19,6 @@ from server.errors import DeadlinePassedError, NotServingError, Refusal, transla
 from server.health import Health
 from server.metrics import CODE_INDEX, METHODS, SERVICE, WorkerMetrics
 from server.process import stop_listening
-from server.retrieval import Answer, Query
 from server.service import AnswerT, RequestT, Rpc
 from server.settings import Settings
 
@@ -67,12 +66,6 @@ def retrieval_handler(
         return reply
 
     return handle
-
-
-def observe_answer(metrics: WorkerMetrics, query: Query, answer: Answer, decode_ns: int, reply_ns: int) -> None:
-    """Record what a `Retrieve` answer was about and how long its stages took."""
-    metrics.stages(decode_ns, answer.encode_us * 1000, answer.search_us * 1000, reply_ns)
-    metrics.answered(int(answer.fallback), answer.unknown_items, query.history.length, len(answer.rows))
 
 
 def not_serving_handlers() -> Mapping[str, Handler]:

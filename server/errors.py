@@ -12,12 +12,19 @@ import grpc
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from server.retrieval import UnknownCountryError
-from server.violations import InvalidRequestError
+from models.errors import FeatureKindError
+from server.refusals import (
+    NoPricesError,
+    RefusedInBatchError,
+    SourceNotServedError,
+    UnknownCountryError,
+    UnknownItemError,
+    UnknownProfileError,
+)
+from server.violations import InvalidRequestError, Violation, listed, quoted
 
 _LOG = logging.getLogger(__name__)
 _DETAILS_KEY = "grpc-status-details-bin"
-_MAX_COUNTRIES_NAMED = 10
 
 
 class DeadlinePassedError(Exception):
@@ -39,14 +46,17 @@ class Refusal:
 
 def translate(error: Exception) -> Refusal:
     """Turn an exception of a handler into the status for its caller."""
+    prefix = ""
+    if isinstance(error, RefusedInBatchError):
+        prefix, error = f"requests[{error.position}].", error.reason
     explain = _TABLE.get(type(error))
     if explain is not None:
-        return explain(error)
+        return explain(error, prefix)
     _LOG.error("a handler failed; its caller got INTERNAL", exc_info=error)
     return Refusal(grpc.StatusCode.INTERNAL, "internal error")
 
 
-def _invalid_request(error: InvalidRequestError) -> Refusal:
+def _invalid_request(error: InvalidRequestError, _: str) -> Refusal:
     text = f"invalid request: {error}"
     bad_request = error_details_pb2.BadRequest(
         field_violations=[
@@ -62,24 +72,53 @@ def _invalid_request(error: InvalidRequestError) -> Refusal:
     return Refusal(code, text, ((_DETAILS_KEY, status.SerializeToString()),))
 
 
-def _unknown_country(error: UnknownCountryError) -> Refusal:
-    named = ", ".join(error.known[:_MAX_COUNTRIES_NAMED])
-    more = len(error.known) - _MAX_COUNTRIES_NAMED
-    tail = f" and {more} more" if more > 0 else ""
-    return Refusal(grpc.StatusCode.NOT_FOUND, f"{error}; the bundle has {named}{tail}")
+def _invalid_field(field: str, description: str) -> Refusal:
+    return _invalid_request(InvalidRequestError([Violation(field, description)]), "")
 
 
-def _deadline_passed(_: DeadlinePassedError) -> Refusal:
+def _feature_kind(error: FeatureKindError, prefix: str) -> Refusal:
+    return _invalid_field(f"{prefix}features[{quoted(error.name)}]", f"expected {error.expected}, as in training")
+
+
+def _unknown_profile(error: UnknownProfileError, prefix: str) -> Refusal:
+    return _invalid_field(f"{prefix}profile", f"{error}; the settings have {listed(error.known)}")
+
+
+def _no_prices(error: NoPricesError, prefix: str) -> Refusal:
+    return _invalid_field(f"{prefix}filters.price", str(error))
+
+
+def _unknown_country(error: UnknownCountryError, prefix: str) -> Refusal:
+    text = f"{error}; the bundle has {listed(error.known)}"
+    return Refusal(grpc.StatusCode.NOT_FOUND, f"{prefix}country: {text}" if prefix else text)
+
+
+def _unknown_item(error: UnknownItemError, _: str) -> Refusal:
+    return Refusal(grpc.StatusCode.NOT_FOUND, str(error))
+
+
+def _source_not_served(error: SourceNotServedError, _: str) -> Refusal:
+    others = f"; it has {listed(error.served)}" if error.served else ""
+    return Refusal(grpc.StatusCode.FAILED_PRECONDITION, f"{error}{others}")
+
+
+def _deadline_passed(_: DeadlinePassedError, _prefix: str) -> Refusal:
     return Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed before the call was begun")
 
 
-def _not_serving(_: NotServingError) -> Refusal:
+def _not_serving(_: NotServingError, _prefix: str) -> Refusal:
     return Refusal(grpc.StatusCode.UNAVAILABLE, "no bundle is being served yet")
 
 
-_TABLE: Mapping[type[Exception], Callable[[Any], Refusal]] = {
+# the second argument is the path of the refused request in its batch, with a dot, or empty
+_TABLE: Mapping[type[Exception], Callable[[Any, str], Refusal]] = {
     InvalidRequestError: _invalid_request,
+    FeatureKindError: _feature_kind,
+    UnknownProfileError: _unknown_profile,
+    NoPricesError: _no_prices,
     UnknownCountryError: _unknown_country,
+    UnknownItemError: _unknown_item,
+    SourceNotServedError: _source_not_served,
     DeadlinePassedError: _deadline_passed,
     NotServingError: _not_serving,
 }

@@ -19,11 +19,23 @@ from dataclasses import dataclass
 from index_store.bundle import Bundle, load_bundle
 from index_store.errors import BundleError
 from server import exit_codes
+from server.inventory import indices_of
 from server.log import set_up_logging
 from server.metrics import Board, WorkerMetrics
 from server.plan import GenerationPlan, decode_plan
 from server.process import SignalQueue, describe_exit, die_with_parent
-from server.reports import CountryReport, Failed, Ready, Refused, Report, ReportReader, WorkerLost, Workers, send
+from server.reports import (
+    CountryReport,
+    Failed,
+    IndexReport,
+    Ready,
+    Refused,
+    Report,
+    ReportReader,
+    WorkerLost,
+    Workers,
+    send,
+)
 
 _LOG = logging.getLogger(__name__)
 _MAX_BOOT_FAILURES = 3
@@ -236,11 +248,14 @@ def _run_worker(plan: GenerationPlan, board: Board, bundle: Bundle, index: int, 
 
 
 def _ready(bundle: Bundle) -> Ready:
-    countries = tuple(
-        CountryReport(code, country.catalog.size, country.led.entry.engine, country.led.entry.recall)
-        for code, country in sorted(bundle.countries.items())
-    )
+    countries = tuple(_country_report(bundle, code) for code in sorted(bundle.countries))
     return Ready(bundle.name, bundle.version, bundle.format_version, bundle.load_ms, countries)
+
+
+def _country_report(bundle: Bundle, code: str) -> CountryReport:
+    measured = [index for index in indices_of(bundle.manifest, code) if index.recall_k]
+    indices = tuple(IndexReport(index.source, index.type, index.engine, index.recall) for index in measured)
+    return CountryReport(code, bundle.countries[code].catalog.size, indices)
 
 
 def main() -> None:

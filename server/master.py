@@ -13,8 +13,6 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -23,38 +21,19 @@ from index_store.errors import BundleError
 from index_store.location import current_bundle
 from server import exit_codes
 from server.child import Child, start_generation, start_lobby
+from server.collector import BoardCollector, MasterMetrics
 from server.exporter import Exporter
-from server.metrics import Board, BoardCollector, MasterMetrics
+from server.metrics import Board
 from server.process import SignalQueue, address_of, describe_exit, reserve_port
 from server.reports import Failed, Ready, Refused, Report, WorkerLost, Workers
-from server.settings import Settings
+from server.settings import Settings, SettingsError, reread_profiles
+from server.supervised import Purpose, Supervised
 
 _LOG = logging.getLogger(__name__)
 _TICK_S = 1.0
 _STOP_MARGIN_S = 10.0
 _MAX_RESTARTS = 3
 _RESTART_WINDOW_S = 60.0
-
-
-class Purpose(Enum):
-    """Why a generation was started, which decides what its failure means."""
-
-    START = "start"
-    RELOAD = "reload"
-    RESTART = "restart"
-
-
-@dataclass
-class _Generation:
-    """A generation as the master sees it. `fault` is its last word if it gave up."""
-
-    child: Child
-    path: Path
-    purpose: Purpose
-    ready: Ready | None = None
-    workers: int = 0
-    fault: Refused | Failed | None = None
-    timed_out: bool = False
 
 
 class Master:
@@ -71,9 +50,9 @@ class Master:
         self._address = ""
         self._reserved: socket.socket | None = None
         self._lobby: Child | None = None
-        self._serving: _Generation | None = None
-        self._starting: _Generation | None = None
-        self._retiring: _Generation | None = None
+        self._serving: Supervised | None = None
+        self._starting: Supervised | None = None
+        self._retiring: Supervised | None = None
         self._last_path = Path()
         self._restarts: deque[float] = deque(maxlen=_MAX_RESTARTS + 1)
         self._reload_wanted = False
@@ -113,13 +92,13 @@ class Master:
             self._exit_code = exit_codes.BUNDLE_REFUSED
             return
         self._lobby = start_lobby(self._settings, self._address)
-        self._start_generation(path, Purpose.START)
+        self._start_generation(path, self._settings, Purpose.START)
 
-    def _start_generation(self, path: Path, purpose: Purpose) -> None:
+    def _start_generation(self, path: Path, settings: Settings, purpose: Purpose) -> None:
         self._half = 1 - self._half
-        first_slot = self._half * self._settings.worker_count
-        child = start_generation(self._settings, self._address, path, self._board, first_slot)
-        self._starting = _Generation(child, path, purpose)
+        first_slot = self._half * settings.worker_count
+        child = start_generation(settings, self._address, path, self._board, first_slot)
+        self._starting = Supervised(child, path, settings, purpose)
         self._selector.register(child.report_descriptor, selectors.EVENT_READ)
 
     def _handle_signals(self) -> None:
@@ -130,7 +109,7 @@ class Master:
             elif number == signal.SIGHUP:
                 self._reload_wanted = True
 
-    def _generations(self) -> Iterator[_Generation]:
+    def _generations(self) -> Iterator[Supervised]:
         return (one for one in (self._starting, self._serving, self._retiring) if one is not None)
 
     def _read_reports(self) -> None:
@@ -138,7 +117,7 @@ class Master:
             for report in generation.child.reports():
                 self._handle_report(generation, report)
 
-    def _handle_report(self, generation: _Generation, report: Report) -> None:
+    def _handle_report(self, generation: Supervised, report: Report) -> None:
         if isinstance(report, Ready):
             generation.ready = report
             self._take_over(generation, report)
@@ -152,10 +131,10 @@ class Master:
             # one that is only starting has replaced nobody yet
             self._metrics.worker_restarts += 1
 
-    def _take_over(self, generation: _Generation, ready: Ready) -> None:
+    def _take_over(self, generation: Supervised, ready: Ready) -> None:
         """Let a generation that answers calls replace whatever answered before."""
         previous, self._serving, self._starting = self._serving, generation, None
-        self._last_path = generation.path
+        self._last_path, self._settings = generation.path, generation.settings
         if previous is not None:
             self._retiring = previous
             previous.child.end(signal.SIGUSR2)
@@ -192,32 +171,31 @@ class Master:
         if self._lobby is not None and self._lobby.exit_status() is not None:
             self._lobby = None
 
-    def _handle_end(self, generation: _Generation, status: int) -> None:
+    def _handle_end(self, generation: Supervised, status: int) -> None:
         if generation is self._retiring:
             self._retiring = None
             _LOG.info("the generation of %s has drained (%s)", generation.path, describe_exit(status))
         elif generation is self._serving:
             self._serving = None
             self._metrics.workers = 0
-            self._handle_lost(generation, _reason(generation, status))
+            self._handle_lost(generation, generation.reason(status))
         else:
             self._starting = None
             self._handle_failed_start(generation, status)
 
-    def _handle_failed_start(self, generation: _Generation, status: int) -> None:
-        refused = isinstance(generation.fault, Refused)
-        reason = _reason(generation, status)
-        what = "refused" if refused else "failed"
+    def _handle_failed_start(self, generation: Supervised, status: int) -> None:
+        reason = generation.reason(status)
+        what = "refused" if generation.refused else "failed"
         if generation.purpose is not Purpose.RELOAD:
             _LOG.error("bundle %s %s: %s", generation.path, what, reason)
-            self._exit_code = _start_exit_code(generation)
+            self._exit_code = generation.start_exit_code
             return
         self._metrics.reloads[what] += 1
         _LOG.error("reload %s, still serving %s: bundle %s: %s", what, self._last_path, generation.path, reason)
         if self._serving is None:
             self._restart()
 
-    def _handle_lost(self, generation: _Generation, reason: str) -> None:
+    def _handle_lost(self, generation: Supervised, reason: str) -> None:
         _LOG.error("the generation of %s ended: %s", generation.path, reason)
         self._lobby = self._lobby or start_lobby(self._settings, self._address)
         if self._starting is None:
@@ -231,7 +209,7 @@ class Master:
             _LOG.error("gave up: %d generations ended within %d s", len(self._restarts), _RESTART_WINDOW_S)
             self._exit_code = exit_codes.FAILED
             return
-        self._start_generation(self._last_path, Purpose.RESTART)
+        self._start_generation(self._last_path, self._settings, Purpose.RESTART)
 
     def _check_start_timeout(self) -> None:
         generation = self._starting
@@ -242,23 +220,25 @@ class Master:
         generation.child.end(signal.SIGKILL)
 
     def _begin_reload(self) -> None:
-        """Start the bundle that CURRENT names beside the one being served; one hand-over at a time."""
+        """Start what CURRENT and the settings file name now beside what is being served; one hand-over at a time."""
         busy = self._starting is not None or self._retiring is not None or self._serving is None
         if not self._reload_wanted or busy or self._exit_code is not None:
             return
         self._reload_wanted = False
         try:
-            path = current_bundle(self._settings.bundle_root, self._settings.bundle_name)
-        except BundleError as error:
+            settings = reread_profiles(self._settings)
+            path = current_bundle(settings.bundle_root, settings.bundle_name)
+        except (SettingsError, BundleError) as error:
             self._metrics.reloads["refused"] += 1
             _LOG.error("reload refused, still serving %s: %s", self._last_path, error)
             return
-        if path == self._last_path:
+        same_profiles = settings == self._settings
+        if path == self._last_path and same_profiles:
             self._metrics.reloads["unchanged"] += 1
             _LOG.info("reload: %s is already served", path)
             return
-        _LOG.info("reload: starting %s", path)
-        self._start_generation(path, Purpose.RELOAD)
+        _LOG.info("reload: starting %s%s", path, "" if same_profiles else " with other profiles")
+        self._start_generation(path, settings, Purpose.RELOAD)
 
     def _stop_children(self) -> None:
         """Let everything drain at once; a second signal or the deadline ends it the hard way."""
@@ -282,13 +262,3 @@ class Master:
                     for child in children:
                         child.end(signal.SIGTERM)
         _LOG.info("stopped")
-
-
-def _reason(generation: _Generation, status: int) -> str:
-    return generation.fault.message if generation.fault else describe_exit(status)
-
-
-def _start_exit_code(generation: _Generation) -> int:
-    if generation.timed_out:
-        return exit_codes.START_TIMEOUT
-    return exit_codes.BUNDLE_REFUSED if isinstance(generation.fault, Refused) else exit_codes.FAILED

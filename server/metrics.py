@@ -1,25 +1,25 @@
-"""Every metric: names, help, buckets, the shared slots workers write, and the collector that sums them.
+"""Every metric that workers write: names, the shared slots, and what is recorded in them.
 
-    worker → its slot of the board (shared memory, no lock) → collector in the master → GET /metrics
+    worker → its slot of the board (shared memory, no lock) → `server.collector` in the master → GET /metrics
 
 The board is a memory file of 64-bit integers, one row ("slot") per worker. A slot has one writer, so an increment
 needs no lock; a replaced worker goes on in the slot of the dead one, so counters never fall. Two generations overlap
 during a hand-over: the board has twice as many slots as there are workers, and generations take turns in the halves.
+
+Every label value stands in a list here, so the number of series is fixed, whatever callers send.
 """
 
 import mmap
 import os
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Final, get_args
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
-
-from server.reports import Ready
+from server.profiles import SourceName
 
 SERVICE: Final = "retrieval.v1.Retrieval"
-METHODS: Final = ("Retrieve", "GetServingInfo")
+METHODS: Final = ("Retrieve", "GetServingInfo", "RetrieveBatch", "SimilarItems")
 # the names of grpc.StatusCode by value; written out because the master must not import grpc
 CODES: Final = (
     "OK",
@@ -40,25 +40,69 @@ CODES: Final = (
     "DATA_LOSS",
     "UNAUTHENTICATED",
 )
-STAGES: Final = ("decode", "encode", "search", "reply")
-FALLBACKS: Final = ("empty_history", "unknown_history")
+SOURCES: Final[tuple[str, ...]] = get_args(SourceName)
+# of a whole call, and of each source in it
+STAGES: Final = ("decode", "fuse", "reply")
+SOURCE_STAGES: Final = ("encode", "search")
+# in the order of `server.answer.Fallback` and `server.answer.Degradation`, without NONE
+FALLBACKS: Final = (
+    "empty_history",
+    "unknown_history",
+    "country",
+    "source_failed",
+    "source_missing",
+    "backfilled",
+)
+DEGRADATIONS: Final = ("empty_history", "unknown_history", "not_in_bundle", "encoder_failed", "exhausted")
+# how a source met the filters, as in its report; a source that did not run has no plan
+PLANS: Final = ("none", "posting_lists", "mask", "growing", "other")
 RELOAD_OUTCOMES: Final = ("ok", "unchanged", "refused", "failed")
 # seconds; dense where a retrieval should be
 BUCKETS_S: Final = (0.0001, 0.0002, 0.0003, 0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.01, 0.025, 0.1)
+BATCH_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _BUCKETS_NS: Final = tuple(round(bound * 1e9) for bound in BUCKETS_S)
 # one more for what is above the last bound, and one for the sum in nanoseconds
-_HISTOGRAM_SIZE: Final = len(BUCKETS_S) + 2
+HISTOGRAM_SIZE: Final = len(BUCKETS_S) + 2
+_BATCH_SIZE: Final = len(BATCH_BUCKETS) + 2
 
-_STARTED: Final = 0
-_HANDLED: Final = _STARTED + len(METHODS)
-_HANDLING: Final = _HANDLED + len(METHODS) * len(CODES)
-_STAGE: Final = _HANDLING + len(METHODS) * _HISTOGRAM_SIZE
-_FALLBACK: Final = _STAGE + len(STAGES) * _HISTOGRAM_SIZE
-_UNKNOWN_ITEMS: Final = _FALLBACK + len(FALLBACKS)
-_HISTORY_ITEMS: Final = _UNKNOWN_ITEMS + 1
-_CANDIDATES: Final = _HISTORY_ITEMS + 1
-_COLUMNS: Final = _CANDIDATES + 1
+_WIDTHS: Final[Mapping[str, int]] = {
+    "started": len(METHODS),
+    "handled": len(METHODS) * len(CODES),
+    "handling": len(METHODS) * HISTOGRAM_SIZE,
+    "stage": len(STAGES) * HISTOGRAM_SIZE,
+    "source_stage": len(SOURCES) * len(SOURCE_STAGES) * HISTOGRAM_SIZE,
+    "fallback": len(FALLBACKS),
+    "degradation": len(SOURCES) * len(DEGRADATIONS),
+    "plan": len(SOURCES) * len(PLANS),
+    "batch": _BATCH_SIZE,
+    "unknown_items": 1,
+    "history_items": 1,
+    "candidates": 1,
+    "backfilled": 1,
+}
+_ENDS: Final = [sum(list(_WIDTHS.values())[:count]) for count in range(len(_WIDTHS) + 1)]
+COLUMNS: Final[Mapping[str, int]] = dict(zip(_WIDTHS, (start for start, _ in pairwise(_ENDS)), strict=True))
+"""Where each metric begins in a slot."""
+
+_WIDTH: Final = _ENDS[-1]
 _WORD_BYTES: Final = 8
+CODE_INDEX: Final[Mapping[str, int]] = {name: index for index, name in enumerate(CODES)}
+_SOURCE_INDEX: Final[Mapping[str, int]] = {name: index for index, name in enumerate(SOURCES)}
+_PLAN_INDEX: Final[Mapping[str, int]] = {name: index for index, name in enumerate(PLANS)}
+
+_STARTED: Final = COLUMNS["started"]
+_HANDLED: Final = COLUMNS["handled"]
+_HANDLING: Final = COLUMNS["handling"]
+_STAGE: Final = COLUMNS["stage"]
+_SOURCE_STAGE: Final = COLUMNS["source_stage"]
+_FALLBACK: Final = COLUMNS["fallback"]
+_DEGRADATION: Final = COLUMNS["degradation"]
+_PLAN: Final = COLUMNS["plan"]
+_BATCH: Final = COLUMNS["batch"]
+_UNKNOWN_ITEMS: Final = COLUMNS["unknown_items"]
+_HISTORY_ITEMS: Final = COLUMNS["history_items"]
+_CANDIDATES: Final = COLUMNS["candidates"]
+_BACKFILLED: Final = COLUMNS["backfilled"]
 
 
 class Board:
@@ -67,22 +111,22 @@ class Board:
     def __init__(self, descriptor: int, slots: int) -> None:
         self.descriptor = descriptor
         self.slots = slots
-        self._words = memoryview(mmap.mmap(descriptor, slots * _COLUMNS * _WORD_BYTES)).cast("q")
+        self._words = memoryview(mmap.mmap(descriptor, slots * _WIDTH * _WORD_BYTES)).cast("q")
 
     @classmethod
     def create(cls, slots: int) -> "Board":
         """Make a board of `slots` rows, all zero, that children inherit."""
         descriptor = os.memfd_create("shortlist-metrics", 0)
-        os.ftruncate(descriptor, slots * _COLUMNS * _WORD_BYTES)
+        os.ftruncate(descriptor, slots * _WIDTH * _WORD_BYTES)
         return cls(descriptor, slots)
 
     def slot(self, index: int) -> memoryview:
         """Row `index`, for one writer."""
-        return self._words[index * _COLUMNS : (index + 1) * _COLUMNS]
+        return self._words[index * _WIDTH : (index + 1) * _WIDTH]
 
     def totals(self) -> list[int]:
         """Sum each column over all slots."""
-        return [sum(self._words[column::_COLUMNS]) for column in range(_COLUMNS)]
+        return [sum(self._words[column::_WIDTH]) for column in range(_WIDTH)]
 
 
 class WorkerMetrics:
@@ -98,14 +142,24 @@ class WorkerMetrics:
     def call_handled(self, method: int, code: int, elapsed_ns: int) -> None:
         """It was answered with `CODES[code]`."""
         self._slot[_HANDLED + method * len(CODES) + code] += 1
-        self._observe(_HANDLING + method * _HISTOGRAM_SIZE, elapsed_ns)
+        self._observe(_HANDLING + method * HISTOGRAM_SIZE, _BUCKETS_NS, elapsed_ns)
 
-    def stages(self, decode_ns: int, encode_ns: int, search_ns: int, reply_ns: int) -> None:
-        """How long each stage of one retrieval took, in the order of `STAGES`."""
-        for stage, elapsed_ns in enumerate((decode_ns, encode_ns, search_ns, reply_ns)):
-            self._observe(_STAGE + stage * _HISTOGRAM_SIZE, elapsed_ns)
+    def stage(self, stage: int, elapsed_ns: int) -> None:
+        """How long `STAGES[stage]` of one retrieval or of one batch took."""
+        self._observe(_STAGE + stage * HISTOGRAM_SIZE, _BUCKETS_NS, elapsed_ns)
 
-    def answered(self, fallback: int, unknown_items: int, history_items: int, candidates: int) -> None:
+    def source(self, source: str, plan: str, degradation: int, encode_ns: int, search_ns: int) -> None:
+        """What one source did for one answer; `degradation` 0 is none, otherwise 1 + its place in `DEGRADATIONS`."""
+        index = _SOURCE_INDEX[source]
+        if degradation:
+            self._slot[_DEGRADATION + index * len(DEGRADATIONS) + degradation - 1] += 1
+        if plan:
+            self._slot[_PLAN + index * len(PLANS) + _PLAN_INDEX.get(plan, len(PLANS) - 1)] += 1
+            start = _SOURCE_STAGE + index * len(SOURCE_STAGES) * HISTOGRAM_SIZE
+            self._observe(start, _BUCKETS_NS, encode_ns)
+            self._observe(start + HISTOGRAM_SIZE, _BUCKETS_NS, search_ns)
+
+    def answered(self, fallback: int, unknown_items: int, history_items: int, candidates: int, backfilled: int) -> None:
         """What one retrieval was about; `fallback` 0 is none, otherwise 1 + its place in `FALLBACKS`."""
         slot = self._slot
         if fallback:
@@ -113,106 +167,12 @@ class WorkerMetrics:
         slot[_UNKNOWN_ITEMS] += unknown_items
         slot[_HISTORY_ITEMS] += history_items
         slot[_CANDIDATES] += candidates
+        slot[_BACKFILLED] += backfilled
 
-    def _observe(self, start: int, elapsed_ns: int) -> None:
-        self._slot[start + bisect_left(_BUCKETS_NS, elapsed_ns)] += 1
-        self._slot[start + _HISTOGRAM_SIZE - 1] += elapsed_ns
+    def batch(self, requests: int) -> None:
+        """How many requests a batch had."""
+        self._observe(_BATCH, BATCH_BUCKETS, requests)
 
-
-class MasterMetrics:
-    """What the master knows by itself: who serves what, and what happened to the processes."""
-
-    def __init__(self) -> None:
-        self.serving: Ready | None = None
-        self.serving_since_s = 0.0
-        self.workers = 0
-        self.worker_restarts = 0
-        self.reloads = dict.fromkeys(RELOAD_OUTCOMES, 0)
-
-
-class BoardCollector(Collector):
-    """Gives prometheus_client the board's sums and the master's own values."""
-
-    def __init__(self, board: Board, master: MasterMetrics) -> None:
-        self._board = board
-        self._master = master
-
-    def collect(self) -> Iterator[Metric]:
-        """Read everything once."""
-        totals = self._board.totals()
-        yield from _call_metrics(totals)
-        yield from _retrieval_metrics(totals)
-        yield from _process_metrics(self._master)
-        if self._master.serving is not None:
-            yield from _bundle_metrics(self._master.serving, self._master.serving_since_s)
-
-
-def _call_metrics(totals: list[int]) -> Iterator[Metric]:
-    labels = ("grpc_service", "grpc_method")
-    started = CounterMetricFamily("grpc_server_started", "Calls that came in.", labels=labels)
-    handled = CounterMetricFamily("grpc_server_handled", "Calls answered, by status.", labels=(*labels, "grpc_code"))
-    handling = HistogramMetricFamily("grpc_server_handling_seconds", "Time in the handler.", labels=labels)
-    for index, method in enumerate(METHODS):
-        started.add_metric((SERVICE, method), totals[_STARTED + index])
-        for code, name in enumerate(CODES):
-            count = totals[_HANDLED + index * len(CODES) + code]
-            if count or name == "OK":
-                handled.add_metric((SERVICE, method, name), count)
-        buckets, total_s = _histogram(totals, _HANDLING + index * _HISTOGRAM_SIZE)
-        handling.add_metric((SERVICE, method), buckets, total_s)
-    yield from (started, handled, handling)
-
-
-def _retrieval_metrics(totals: list[int]) -> Iterator[Metric]:
-    stages = HistogramMetricFamily("shortlist_stage_seconds", "Time per stage of a retrieval.", labels=("stage",))
-    for index, stage in enumerate(STAGES):
-        buckets, total_s = _histogram(totals, _STAGE + index * _HISTOGRAM_SIZE)
-        stages.add_metric((stage,), buckets, total_s)
-    yield stages
-    fallbacks = CounterMetricFamily("shortlist_fallback", "Answers by item bias, by reason.", labels=("reason",))
-    for index, reason in enumerate(FALLBACKS):
-        fallbacks.add_metric((reason,), totals[_FALLBACK + index])
-    yield fallbacks
-    unknown = "Interactions skipped because the catalogue does not have the item."
-    yield CounterMetricFamily("shortlist_unknown_items", unknown, totals[_UNKNOWN_ITEMS])
-    yield CounterMetricFamily("shortlist_history_items", "Interactions received.", totals[_HISTORY_ITEMS])
-    yield CounterMetricFamily("shortlist_candidates", "Candidates returned.", totals[_CANDIDATES])
-
-
-def _process_metrics(master: MasterMetrics) -> Iterator[Metric]:
-    yield GaugeMetricFamily("shortlist_workers", "Workers of the serving generation that are alive.", master.workers)
-    restarts = "Workers replaced because they died."
-    yield CounterMetricFamily("shortlist_worker_restarts", restarts, master.worker_restarts)
-    reloads = CounterMetricFamily("shortlist_reloads", "Reloads asked for, by outcome.", labels=("outcome",))
-    for outcome, count in master.reloads.items():
-        reloads.add_metric((outcome,), count)
-    yield reloads
-
-
-def _bundle_metrics(ready: Ready, since_s: float) -> Iterator[Metric]:
-    info_labels = ("name", "version", "format_version")
-    info = GaugeMetricFamily("shortlist_bundle_info", "The bundle being served.", labels=info_labels)
-    info.add_metric((ready.name, ready.version, ready.format_version), 1)
-    yield info
-    since = "When the bundle began to be served, seconds since the Unix epoch."
-    yield GaugeMetricFamily("shortlist_bundle_loaded_timestamp_seconds", since, since_s)
-    items = GaugeMetricFamily("shortlist_country_items", "Items of a catalogue.", labels=("country", "engine"))
-    recall_help = "Recall against exact search, measured at publishing."
-    recall = GaugeMetricFamily("shortlist_index_recall", recall_help, labels=("country", "source"))
-    for country in ready.countries:
-        items.add_metric((country.code, country.engine), country.items)
-        recall.add_metric((country.code, "led"), country.recall)
-    yield from (items, recall)
-
-
-def _histogram(totals: list[int], start: int) -> tuple[list[tuple[str, float]], float]:
-    """Cumulate the buckets that begin at `start`; the sum is in seconds."""
-    buckets: list[tuple[str, float]] = []
-    count = 0
-    for index, bound in enumerate((*BUCKETS_S, float("inf"))):
-        count += totals[start + index]
-        buckets.append(("+Inf" if bound == float("inf") else str(bound), count))
-    return buckets, totals[start + _HISTOGRAM_SIZE - 1] / 1e9
-
-
-CODE_INDEX: Final[Mapping[str, int]] = {name: index for index, name in enumerate(CODES)}
+    def _observe(self, start: int, bounds: Sequence[int], value: int) -> None:
+        self._slot[start + bisect_left(bounds, value)] += 1
+        self._slot[start + len(bounds) + 1] += value

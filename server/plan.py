@@ -4,6 +4,7 @@ The master's children are started afresh instead of forked: the master has a thr
 cut off wherever it is, and its environment must be in place before numpy is loaded. `ps` shows who has which bundle.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,8 +42,9 @@ _PlanT = TypeVar("_PlanT", LobbyPlan, GenerationPlan)
 
 
 def encode_plan(plan: LobbyPlan | GenerationPlan) -> str:
-    """Serialise for the command line."""
-    return msgspec.json.encode(plan, enc_hook=str).decode()
+    """Serialise for the command line; only the master reads the settings file, whose name may be no UTF-8."""
+    told = msgspec.structs.replace(plan, settings=replace(plan.settings, file=None))
+    return msgspec.json.encode(told, enc_hook=str).decode()
 
 
 def decode_plan(text: str, kind: type[_PlanT]) -> _PlanT:

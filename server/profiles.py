@@ -13,8 +13,9 @@ DEFAULT_PROFILE = "default"
 class SourceSetting:
     """One source of a profile.
 
-    quota: how many candidates it is asked for; 0 = the request's k. weight: in fusion, > 0. triggers: m of PDN, 0 = the
-    bundle's. last_n: pairs per type of item_interaction, 0 = the bundle's.
+    quota: how many candidates it is asked for; 0 = the request's k, and at least 100 where several sources are fused.
+    By quota fusion it bounds the source's turns. weight: in fusion, > 0. triggers: m of PDN, 0 = the bundle's. last_n:
+    pairs per type of item_interaction, 0 = the bundle's.
     """
 
     name: SourceName

@@ -8,13 +8,21 @@ import msgspec
 from server.text import encodable
 
 
+class IndexReport(msgspec.Struct, frozen=True):
+    """One index whose recall was measured; `type` is an interaction type's name, of item_interaction only."""
+
+    source: str
+    type: str
+    engine: str
+    recall: float
+
+
 class CountryReport(msgspec.Struct, frozen=True):
     """One country as the log and the metrics show it."""
 
     code: str
     items: int
-    engine: str
-    recall: float
+    indices: tuple[IndexReport, ...] = ()
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):

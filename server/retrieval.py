@@ -1,168 +1,282 @@
 """The heart of the service: a query becomes rows and scores. Pure: no grpc, no protobuf, no metrics, no logging.
 
-    Query → rows of the country's catalogue → user vector → search → leave out the history → Answer
+    Query → Task (rows, profile, eligible items) → each source → fuse → diversify → fill up from popular → Answer
 
-A history without a single known item is answered by item bias, and the answer says so.
+Every step of the ladder when something is missing is labelled in the answer: a source that the bundle lacks, an encoder
+that fails, no history, an unknown history, too few candidates, another country.
 """
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import IntEnum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index_store.bundle import Bundle, Country
+from index_store.bundle import Bundle
 from models.encoder import OnnxEncoder
+from models.errors import EncoderError, FeatureKindError
+from server.answer import Answer, Degradation, Fallback, SimilarAnswer, SourceReport
+from server.diversity import diversifies, diversify
+from server.eligibility import eligibility
+from server.explain import explain
+from server.fusion import Fused, Ranked, fuse
+from server.profiles import DEFAULT_PROFILE, Profile, SourceSetting
+from server.query import Query, SimilarQuery
+from server.refusals import (
+    NoPricesError,
+    RefusedError,
+    RefusedInBatchError,
+    SourceNotServedError,
+    UnknownCountryError,
+    UnknownItemError,
+    UnknownProfileError,
+)
+from server.resolve import Resolver, Task, check_filters, resolve_rows
+from server.sources.base import NO_ROWS, Found
+from server.sources.popular import popular
+from server.sources.registry import open_sources
+from server.sources.similar import neighbourhoods, similar_items
 
-BIAS_ORDER = "bias_order"
+__all__ = [
+    "NoPricesError",
+    "RefusedError",
+    "RefusedInBatchError",
+    "Retriever",
+    "SourceNotServedError",
+    "UnknownCountryError",
+    "UnknownItemError",
+    "UnknownProfileError",
+    "built_in_profile",
+]
+
+_FALLBACK_OF = {
+    Degradation.EMPTY_HISTORY: Fallback.EMPTY_HISTORY,
+    Degradation.UNKNOWN_HISTORY: Fallback.UNKNOWN_HISTORY,
+    Degradation.ENCODER_FAILED: Fallback.SOURCE_FAILED,
+    Degradation.NOT_IN_BUNDLE: Fallback.SOURCE_MISSING,
+}
+_POPULAR = SourceSetting("popular")
 
 
-class UnknownCountryError(Exception):
-    """The caller's fault: the bundle has no such country. `known` are those it has, sorted."""
-
-    def __init__(self, country: str, known: Sequence[str]) -> None:
-        super().__init__(f"unknown country {country!r}")
-        self.known = tuple(known)
-
-
-class Fallback(IntEnum):
-    """Why an answer is not personal. Values are those of `retrieval.v1.Fallback`."""
-
-    NONE = 0
-    EMPTY_HISTORY = 1
-    UNKNOWN_HISTORY = 2
+def built_in_profile(sources: Sequence[str]) -> Profile:
+    """Make the default profile of a bundle for settings that have none: every trained source, by reciprocal rank."""
+    if tuple(sources) == ("led",):
+        return Profile(DEFAULT_PROFILE, (SourceSetting("led"),), "single")
+    return Profile(DEFAULT_PROFILE, tuple(SourceSetting(name) for name in sources))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
-class History:
-    """What a user did, oldest first: `length` items, each known by id or by key.
+class _Chosen:
+    """What an answer consists of: rows (K,), scores (K,), masks (K,); the last `backfilled` are from popularity."""
 
-    item_ids: (I,) uint64 at id_positions: (I,) int64; keys at key_positions: (length - I,) int64, both ascending.
-    """
-
-    length: int
-    item_ids: NDArray[np.uint64]
-    id_positions: NDArray[np.int64]
-    keys: tuple[str, ...]
-    key_positions: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A valid request. `feature_names` are those the caller sent; LED takes none."""
-
-    country: str
-    history: History
-    k: int
-    exclude_history: bool
-    include_details: bool
-    feature_names: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Rows of `country`'s catalogue, best first.
-
-    rows: (K,) int64; scores: (K,) float32, higher is better, never increasing. Durations are microseconds.
-    `method` is "hnsw", "exact", "exact_fallback" or "bias_order".
-    """
-
-    country: Country
     rows: NDArray[np.int64]
     scores: NDArray[np.float32]
-    fallback: Fallback
-    unknown_items: int
-    unused_features: int
-    method: str
-    encode_us: int
-    search_us: int
+    masks: NDArray[np.uint32]
+    backfilled: int
 
 
 class Retriever:
-    """Answers queries from one bundle with one opened encoder. Holds no state between queries."""
+    """Answers queries from one bundle with its opened encoders. Holds no state between queries.
 
-    def __init__(self, bundle: Bundle, encoder: OnnxEncoder) -> None:
-        self._countries = bundle.countries
-        self._encoder = encoder
+    profiles: by name; a default one is added where there is none. fallback_country: who answers for countries that the
+    bundle does not have, None = nobody.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        encoders: Mapping[str, OnnxEncoder],
+        profiles: Mapping[str, Profile],
+        fallback_country: str | None = None,
+    ) -> None:
+        profiles = {DEFAULT_PROFILE: built_in_profile(bundle.sources), **profiles}
+        self._sources = open_sources(encoders)
+        self._resolver = Resolver(bundle.countries, encoders, profiles, fallback_country)
 
     def answer(self, query: Query) -> Answer:
-        """Retrieve exactly k items, or all eligible ones if the catalogue has fewer."""
-        country = self._countries.get(query.country)
-        if country is None:
-            raise UnknownCountryError(query.country, sorted(self._countries))
-        rows = resolve_rows(country, query.history)
-        known = rows[rows >= 0]
-        if len(known) == 0:
-            return _by_bias(country, query)
-        return self._by_vector(country, query, known)
+        """Retrieve exactly k items, or all eligible ones if there are fewer.
 
-    def _by_vector(self, country: Country, query: Query, known: NDArray[np.int64]) -> Answer:
-        excluded = _distinct(known) if query.exclude_history else known[:0]
+        Raises a `RefusedError`, or `FeatureKindError` for a feature that is a number and should be a category or the
+        reverse.
+        """
+        return self._run([self._resolver.task(query)])[0]
+
+    def answer_batch(self, queries: Sequence[Query]) -> list[Answer]:
+        """Answer queries as if each were alone, but with one pass per source over all of a country and profile.
+
+        `RefusedInBatchError` names the first query that would be refused alone.
+        """
+        groups: dict[object, list[tuple[int, Task]]] = {}
+        for position, query in enumerate(queries):
+            try:
+                task = self._resolver.task(query)
+            except (RefusedError, FeatureKindError) as error:
+                raise RefusedInBatchError(position, error) from error
+            groups.setdefault(task.group, []).append((position, task))
+        answers: dict[int, Answer] = {}
+        for group in groups.values():
+            positions = [position for position, _ in group]
+            answers.update(zip(positions, self._run([task for _, task in group]), strict=True))
+        return [answers[position] for position in range(len(queries))]
+
+    def similar(self, query: SimilarQuery) -> SimilarAnswer:
+        """Find the items most like one; raises a `RefusedError`."""
+        country, _ = self._resolver.country(query.country)
+        check_filters(country, query.filters)
+        served = neighbourhoods(country)
+        source = next((each for each in served if query.source in {"", each}), None)
+        if source is None:
+            raise SourceNotServedError(query.source, served)
+        row = int(resolve_rows(country, query.item)[0])
+        if row < 0:
+            item = query.item.keys[0] if query.item.keys else int(query.item.item_ids[0])
+            raise UnknownItemError(item, country.code)
+        eligible = eligibility(country.catalog, query.filters, NO_ROWS).without(np.array([row]))
+        found = similar_items(country, row, query.k, eligible, source, (query.source_type, query.target_type))
+        return SimilarAnswer(country, found.rows, found.scores, _report(source, found, len(found.rows), query.k))
+
+    def _run(self, tasks: Sequence[Task]) -> list[Answer]:
+        """Answer tasks of one group: each source once for all of them, the rest one by one."""
+        found = [self._ask(number, tasks) for number in range(len(tasks[0].settings))]
+        return [self._finish(task, [each[number] for each in found]) for number, task in enumerate(tasks)]
+
+    def _ask(self, number: int, tasks: Sequence[Task]) -> list[Found]:
+        """Ask one source; where an encoder fails on a batch, one by one, so that only the culprit goes without."""
+        setting, country = tasks[0].settings[number], tasks[0].country
+        source = self._sources.get(setting.name)
+        if source is None or not source.serves(country):
+            return [Found.nothing(Degradation.NOT_IN_BUNDLE)] * len(tasks)
+        try:
+            return source.retrieve(
+                country,
+                [task.user for task in tasks],
+                [task.wanted(task.settings[number]) for task in tasks],
+                [task.eligible for task in tasks],
+                setting,
+            )
+        except EncoderError:
+            if len(tasks) == 1:
+                return [Found.nothing(Degradation.ENCODER_FAILED)]
+            return [found for task in tasks for found in self._ask(number, [task])]
+
+    def _finish(self, task: Task, found: Sequence[Found]) -> Answer:
+        """Make one answer of what the sources found."""
         started = time.perf_counter_ns()
-        user = country.led.encode(self._encoder, [known])
-        encoded = time.perf_counter_ns()
-        # each excluded item can take at most one place, so this many always leave k
-        found = country.led.search(user, query.k + len(excluded))
-        rows, scores = _without(found.rows[0], found.scores[0], excluded, query.k)
-        searched = time.perf_counter_ns()
-        return Answer(
-            country=country,
-            rows=rows,
-            scores=scores,
-            fallback=Fallback.NONE,
-            unknown_items=query.history.length - len(known),
-            unused_features=len(query.feature_names),
-            method=found.method,
-            encode_us=(encoded - started) // 1000,
-            search_us=(searched - encoded) // 1000,
+        settings = task.settings
+        lists = [
+            Ranked(each.rows, each.scores, setting.weight, setting.quota or task.query.k)
+            for setting, each in zip(settings, found, strict=True)
+        ]
+        chosen = _choose(task, fuse(lists, task.profile.fusion))
+        if (missing := task.query.k - len(chosen.rows)) > 0:
+            settings, found, chosen = _filled_up(task, found, chosen, missing)
+        fuse_us = (time.perf_counter_ns() - started) // 1000
+        reports = tuple(
+            _report(setting.name, each, count, setting.quota or task.query.k)
+            for setting, each, count in zip(settings, found, _counts(chosen.masks, len(settings)), strict=True)
+        )
+        answer = Answer(
+            country=task.country,
+            profile=task.profile.name,
+            rows=chosen.rows,
+            scores=chosen.scores,
+            source_masks=chosen.masks,
+            reports=reports,
+            fallback=_fallback(task, reports, chosen.backfilled),
+            unknown_items=task.unknown_items,
+            unused_features=task.unused_features,
+            backfilled=chosen.backfilled,
+            fuse_us=fuse_us,
+        )
+        asked = task.query.explain or task.query.return_embedding or task.query.include_modules
+        return self._with_extras(answer, task, settings, found) if asked else answer
+
+    def _with_extras(
+        self, answer: Answer, task: Task, settings: Sequence[SourceSetting], found: Sequence[Found]
+    ) -> Answer:
+        """Add what only some callers want."""
+        query, named = task.query, list(zip(settings, found, strict=True))
+        vectors: dict[str, NDArray[np.float32]] = {
+            setting.name: each.embedding for setting, each in named if each.embedding is not None
+        }
+        return replace(
+            answer,
+            evidence=explain(answer.rows, task.country, task.user, self._sources, named) if query.explain else (),
+            embeddings=vectors if query.return_embedding else {},
+            modules=tuple(module for each in found for module in each.modules) if query.include_modules else (),
         )
 
 
-def resolve_rows(country: Country, history: History) -> NDArray[np.int64]:
-    """Find the (length,) int64 rows of a history in its order; -1 = not in the catalogue."""
-    if not history.keys:
-        return country.catalog.rows_of_ids(history.item_ids)
-    rows = np.full(history.length, -1, dtype=np.int64)
-    rows[history.id_positions] = country.catalog.rows_of_ids(history.item_ids)
-    rows[history.key_positions] = country.catalog.rows_of_keys(history.keys)
-    return rows
+def _choose(task: Task, fused: Fused) -> _Chosen:
+    """Take k of the fused list, as the profile's diversity says."""
+    k, diversity = task.query.k, task.profile.diversity
+    if not diversifies(diversity):
+        return _Chosen(fused.rows[:k], fused.scores[:k], fused.masks[:k], 0)
+    catalog = task.country.catalog
+    codes = (catalog.category_codes, catalog.merchant_codes)
+    places = diversify(fused.rows, fused.scores, k, diversity, codes, task.country.led.vectors[:, :-1])
+    return _Chosen(fused.rows[places], fused.scores[places], fused.masks[places], 0)
 
 
-def _by_bias(country: Country, query: Query) -> Answer:
-    started = time.perf_counter_ns()
-    rows = country.led.bias_order[: query.k]
-    scores = country.led.biases[rows]
-    ended = time.perf_counter_ns()
-    return Answer(
-        country=country,
-        rows=rows,
-        scores=scores,
-        fallback=Fallback.UNKNOWN_HISTORY if query.history.length else Fallback.EMPTY_HISTORY,
-        unknown_items=query.history.length,
-        unused_features=len(query.feature_names),
-        method=BIAS_ORDER,
-        encode_us=0,
-        search_us=(ended - started) // 1000,
+def _filled_up(
+    task: Task, found: Sequence[Found], chosen: _Chosen, missing: int
+) -> tuple[tuple[SourceSetting, ...], list[Found], _Chosen]:
+    """Add the most popular of the other eligible rows, under the bit of popular, with the score of the last row."""
+    settings, found = task.settings, list(found)
+    more = popular(task.country, missing, task.eligible.without(chosen.rows))
+    if not len(more.rows):
+        return settings, found, chosen
+    bit = next((bit for bit, setting in enumerate(settings) if setting.name == "popular"), len(settings))
+    if bit == len(settings):
+        settings, found = (*settings, _POPULAR), [*found, more]
+    else:
+        found[bit] = replace(
+            found[bit],
+            rows=np.concatenate([found[bit].rows, more.rows]),
+            scores=np.concatenate([found[bit].scores, more.scores]),
+        )
+    last, count = chosen.scores[-1] if len(chosen.scores) else np.float32(0.0), len(more.rows)
+    return (
+        settings,
+        found,
+        _Chosen(
+            np.concatenate([chosen.rows, more.rows]),
+            np.concatenate([chosen.scores, np.full(count, last, dtype=np.float32)]),
+            np.concatenate([chosen.masks, np.full(count, 1 << bit, dtype=np.uint32)]),
+            count,
+        ),
     )
 
 
-def _distinct(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Sort at least one row and drop repetitions; np.unique does the same at several times the cost."""
-    ordered = np.sort(rows)
-    first = np.ones(len(ordered), dtype=np.bool_)
-    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
-    return ordered[first]
+def _counts(masks: NDArray[np.uint32], bits: int) -> list[int]:
+    """How many masks (K,) have each bit."""
+    if bits == 1:
+        return [len(masks)]
+    return [int(np.count_nonzero(masks & np.uint32(1 << bit))) for bit in range(bits)]
 
 
-def _without(
-    rows: NDArray[np.int64], scores: NDArray[np.float32], excluded: NDArray[np.int64], k: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Drop `excluded` rows (ascending), keep the order of the rest and cut to k."""
-    if len(excluded):
-        place = np.searchsorted(excluded, rows)
-        place[place == len(excluded)] = 0
-        kept = excluded[place] != rows
-        rows, scores = rows[kept], scores[kept]
-    return rows[:k], scores[:k]
+def _report(source: str, found: Found, contributed: int, asked: int) -> SourceReport:
+    """Report a source; one that gave what the profile asks for is not exhausted, though fusion wanted to see more."""
+    enough = found.degradation is Degradation.EXHAUSTED and len(found.rows) >= asked
+    return SourceReport(
+        source=source,
+        method=found.method,
+        plan=found.plan,
+        found=len(found.rows),
+        contributed=contributed,
+        fetched=found.fetched,
+        encode_us=found.encode_us,
+        search_us=found.search_us,
+        degradation=Degradation.NONE if enough else found.degradation,
+    )
+
+
+def _fallback(task: Task, reports: Sequence[SourceReport], backfilled: int) -> Fallback:
+    """Of all reasons the first in the order of `Fallback`."""
+    reasons = [_FALLBACK_OF[report.degradation] for report in reports if report.degradation in _FALLBACK_OF]
+    if task.moved:
+        reasons.append(Fallback.COUNTRY)
+    if backfilled:
+        reasons.append(Fallback.BACKFILLED)
+    return min(reasons, default=Fallback.NONE)

@@ -1,11 +1,15 @@
 """What is wrong with a request, field by field, collected until the answer would get long.
 
-Knows neither grpc nor protobuf messages: `server.wire` and `server.convert` fill it, `server.errors` translates it.
+Knows neither grpc nor protobuf messages: `server.wire`, `server.decode` and `server.fields` fill it, `server.errors`
+translates it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 MAX_VIOLATIONS = 20
+_SHOWN_CHARACTERS = 40
+_SHOWN_NAMES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +48,15 @@ class Violations:
         """Raise `InvalidRequestError` with what was found, or do nothing."""
         if self.found:
             raise InvalidRequestError(self.found)
+
+
+def quoted(text: str) -> str:
+    """Show a caller's text in an error: quoted, without control characters, never long."""
+    shown = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
+    return repr(shown).replace("'", '"')
+
+
+def listed(names: Sequence[str]) -> str:
+    """List names in an error, the first ten of them."""
+    more = len(names) - _SHOWN_NAMES
+    return ", ".join(names[:_SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")

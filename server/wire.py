@@ -33,6 +33,7 @@ _WIRE_TYPES: Mapping[int, int] = {
     FieldDescriptor.TYPE_BYTES: LENGTH,
     FieldDescriptor.TYPE_MESSAGE: LENGTH,
 }
+_FIXED_BYTES: Mapping[int, int] = {FIXED64: 8, FIXED32: 4}
 _MAX_VARINT_BYTES = 10
 _MORE = 0x80
 _MAX_UINT32 = 2**32 - 1
@@ -114,6 +115,8 @@ class _Walk:
 
     def _value(self, field: _Field | None, wire_type: int, position: int, end: int, path: str) -> int:
         """Check one value and return the position after it."""
+        if field is not None and wire_type == LENGTH and field.repeated and field.wire_type in _FIXED_BYTES:
+            return self._packed(field, position, end, path)
         if field is not None and wire_type != field.wire_type:
             expected, found = _WIRE_NAMES[field.wire_type], _WIRE_NAMES[wire_type]
             self.violations.add(path, f"expected wire type {expected}, found {found}")
@@ -124,7 +127,7 @@ class _Walk:
                 self._number(field, value, path)
             return position
         if wire_type in (FIXED64, FIXED32):
-            return self._advance(position, 8 if wire_type == FIXED64 else 4, end)
+            return self._advance(position, _FIXED_BYTES[wire_type], end)
         if wire_type == LENGTH:
             length, position = self._varint(position, end)
             after = self._advance(position, length, end)
@@ -135,6 +138,14 @@ class _Walk:
             return self._skip_group(position, end)
         message = "found the end of a group that was not started"
         raise _BrokenError(message)
+
+    def _packed(self, field: _Field, position: int, end: int, path: str) -> int:
+        """Check numbers that lie end to end; a reader must also take them one by one."""
+        length, position = self._varint(position, end)
+        size = _FIXED_BYTES[field.wire_type]
+        if length % size:
+            self.violations.add(path, f"expected numbers of {size} bytes, found {length} bytes")
+        return self._advance(position, length, end)
 
     def _number(self, field: _Field, value: int, path: str) -> None:
         """Refuse what protobuf would cut to 32 bits and take for another value."""

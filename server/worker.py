@@ -9,30 +9,33 @@ generation imports this module only in the forked process. The port is bound whe
 import gc
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from index_store.bundle import Bundle, Country
+from index_store.bundle import Bundle
 from index_store.errors import BundleError
 from index_store.golden import replay_golden
-from protos.retrieval.v1 import retrieval_pb2 as pb
-from server.convert import Limits
+from models.encoder import OnnxEncoder
 from server.drain import EndSignals, drain
-from server.edge import Edge, observe_answer, retrieval_handler
 from server.exit_codes import BUNDLE_REFUSED, OK, WORKER_BOOT
+from server.limits import Limits
 from server.log import set_up_logging
 from server.loop import run_and_exit
 from server.metrics import WorkerMetrics
+from server.observe import observe_answer, observe_batch, observe_similar
 from server.process import die_with_parent
+from server.profiles import DEFAULT_PROFILE
+from server.query import Query
 from server.reports import Failed, Ready, Refused, Report
-from server.retrieval import Retriever
-from server.service import GetServingInfo, Retrieve
+from server.retrieval import Retriever, built_in_profile
+from server.service import GetServingInfo, Retrieve, RetrieveBatch, SimilarItems
+from server.serving_info import encode_info, feature_kinds
 from server.settings import Settings
+from server.transport import Many, Served, Transport, choose, open_transport
+from server.warm_up import warm_up
 
 _LOG = logging.getLogger(__name__)
-_WARM_UP_ROUNDS = 5
-_WARM_UP_K = 100
-_WARM_UP_HISTORY = 20
 
 
 @dataclass(frozen=True)
@@ -70,36 +73,45 @@ class Worker:
         await drain(edge, self.settings, end)
         return OK
 
-    async def _start(self) -> Edge:
+    async def _start(self) -> Transport:
         """Open, prove, warm, bind. A bundle whose golden requests get other answers is refused here."""
-        encoder = self.bundle.open_led()
-        replay_golden(self.bundle, encoder)
-        limits = Limits(self.settings.max_k, self.settings.max_history)
-        retrieve = Retrieve(Retriever(self.bundle, encoder), self.bundle.version, limits)
-        for country in self.bundle.countries.values():
-            _warm_up(retrieve, country, limits)
-        info = GetServingInfo(self.bundle, round(time.time() * 1000), limits)
+        encoders = self.bundle.open_encoders()
+        replay_golden(self.bundle, encoders)
+        served = self._served(encoders)
         # what exists now lives as long as the process: never scan it again (ray-project/ray#64742)
         gc.collect()
         gc.freeze()
-        handlers = {
-            "Retrieve": retrieval_handler("Retrieve", retrieve, self.metrics, observe_answer),
-            "GetServingInfo": retrieval_handler("GetServingInfo", info, self.metrics),
-        }
-        edge = Edge(self.settings, handlers)
-        await edge.start(self.address, serving=True)
-        return edge
+        kind = choose(self.settings.transport)
+        transport = open_transport(kind, self.settings, served, self.metrics)
+        await transport.start(self.address, serving=True)
+        _LOG.debug("serving by the %s transport", kind)
+        return transport
+
+    def _served(self, encoders: Mapping[str, OnnxEncoder]) -> Sequence[Served[Any, Any]]:
+        """Make the methods of the service, warm."""
+        settings, bundle = self.settings, self.bundle
+        limits = Limits(settings.max_k, settings.max_history, settings.max_excluded, settings.max_batch)
+        profiles = {DEFAULT_PROFILE: built_in_profile(bundle.sources), **settings.profiles}
+        retriever = Retriever(bundle, encoders, profiles, self._fallback_country())
+        service = retriever, bundle.version, limits
+        retrieve, batch, similar = Retrieve(*service), RetrieveBatch(*service), SimilarItems(*service)
+        warm_up(bundle, profiles, limits, retrieve, similar)
+        loaded_ms = round(time.time() * 1000)
+        info = GetServingInfo(encode_info(bundle, feature_kinds(encoders), profiles, limits, loaded_ms), limits)
+        return (
+            Served("Retrieve", retrieve, observe_answer, Many(_group, retriever.answer_batch)),
+            Served("RetrieveBatch", batch, observe_batch),
+            Served("SimilarItems", similar, observe_similar),
+            Served("GetServingInfo", info),
+        )
+
+    def _fallback_country(self) -> str | None:
+        wanted = self.settings.fallback_country
+        if wanted and wanted not in self.bundle.countries:
+            _LOG.warning("the bundle does not have the fallback country %s: unknown countries get NOT_FOUND", wanted)
+        return wanted or None
 
 
-def _warm_up(retrieve: Retrieve, country: Country, limits: Limits) -> None:
-    """Answer a typical request a few times, bytes to bytes, so that callers do not pay for first times."""
-    item_ids = country.catalog.item_ids[: min(_WARM_UP_HISTORY, limits.max_history)]
-    raw = pb.RetrieveRequest(
-        country=country.code,
-        k=min(_WARM_UP_K, limits.max_k),
-        exclude_history=True,
-        history=[pb.Interaction(item_id=int(item_id)) for item_id in item_ids],
-    ).SerializeToString()
-    for _ in range(_WARM_UP_ROUNDS):
-        query = retrieve.decode(raw)
-        retrieve.encode(query, retrieve.call(query))
+def _group(query: Query) -> tuple[str, str]:
+    """Say which waiting queries share their passes over the sources."""
+    return query.country, query.profile

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -35,7 +36,8 @@ def main(config: Path) -> None:
     bundle = current_bundle(settings.bundle_root, settings.bundle_name)
     with serving(["--config", str(config)]) as (server, address, _):
         with grpc.insecure_channel(address) as channel:
-            faults = check_countries(RetrievalStub(channel), bundle)
+            stub = RetrievalStub(channel)
+            faults = check_countries(stub, bundle) + check_profiles(stub, bundle)
         show_query(address, settings.bundle_root, bundle)
         exit_code = server.stop()
     if exit_code != 0:
@@ -77,7 +79,7 @@ def recall_fault(country: ExactCountry, served: float) -> str:
 def check_answer(stub: RetrievalStub, country: ExactCountry, history: np.ndarray) -> float:
     """One request: exactly k candidates, each with numpy's score, in descending order; its recall."""
     interactions = [pb.Interaction(item_id=int(item)) for item in history[-500:]]
-    request = pb.RetrieveRequest(country=country.code, history=interactions, k=K)
+    request = pb.RetrieveRequest(country=country.code, history=interactions, k=K, profile="led")
     response = stub.Retrieve(request, timeout=10)
     item_ids = [candidate.item_id for candidate in response.candidates]
     found = np.array([candidate.score for candidate in response.candidates])
@@ -90,6 +92,32 @@ def check_answer(stub: RetrievalStub, country: ExactCountry, history: np.ndarray
     if worst > SCORE_TOLERANCE or (np.diff(found) > 0).any():
         sys.exit(f"{country.code}: scores differ from numpy's by {worst:.2g}, or are not in descending order")
     return share_found(country, scores, item_ids, K)
+
+
+def check_profiles(stub: RetrievalStub, bundle: Path) -> list[str]:
+    """Ask every country by every profile, all in one batch; what is wrong with the answers."""
+    info = stub.GetServingInfo(pb.GetServingInfoRequest(), timeout=10)
+    timelines = {line["country"]: line for line in map(json.loads, (bundle / TIMELINES).read_bytes().splitlines())}
+    faults = []
+    for profile in track(info.profiles, "asking by every profile"):
+        served = [country for country in info.countries if country.country in timelines]
+        requests = [_by_profile(profile.name, timelines[country.country]) for country in served]
+        batch = pb.RetrieveBatchRequest(requests=requests)
+        for country, reply in zip(served, stub.RetrieveBatch(batch, timeout=30).responses, strict=True):
+            place = f"{country.country}, profile {profile.name}"
+            if len({candidate.item_id for candidate in reply.candidates}) != min(K, country.items):
+                faults.append(f"{place}: {len(reply.candidates)} candidates")
+            if reply.fallback not in (pb.FALLBACK_NONE, pb.FALLBACK_BACKFILLED):
+                faults.append(f"{place}: {pb.Fallback.Name(reply.fallback)}")
+    return faults
+
+
+def _by_profile(profile: str, timeline: dict[str, Any]) -> pb.RetrieveRequest:
+    history = [
+        pb.Interaction(item_id=item_id, type=kind)
+        for item_id, kind in zip(timeline["item_ids"][-500:], timeline["types"][-500:], strict=True)
+    ]
+    return pb.RetrieveRequest(country=timeline["country"], history=history, k=K, profile=profile)
 
 
 def show_query(address: str, root: Path, bundle: Path) -> None:

@@ -57,8 +57,9 @@ def test_the_readme_has_every_setting_and_no_other() -> None:
     rows = re.findall(
         r"^\| `(\w+\.\w+)` \| `(\w+)` \| `?([^`|]+?)`? \|", (ROOT / "README.md").read_text(), re.MULTILINE
     )
-    shown = {spec.toml_key: f"{spec.default:g}" if isinstance(spec.default, float) else spec.default for spec in SPECS}
-    assert rows == [(spec.toml_key, spec.variable, str(shown[spec.toml_key])) for spec in _in_order(rows, SPECS)]
+    values = {spec.toml_key: f"{spec.default:g}" if isinstance(spec.default, float) else spec.default for spec in SPECS}
+    shown = {key: str(value) or '""' for key, value in values.items()}
+    assert rows == [(spec.toml_key, spec.variable, shown[spec.toml_key]) for spec in _in_order(rows, SPECS)]
     assert len(rows) == len(SPECS)
 
 
@@ -71,11 +72,12 @@ def test_the_readme_has_every_metric_and_no_other() -> None:
     """What a fresh server would expose is what the table lists."""
     from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415 - only this test speaks of them
 
-    from server.metrics import Board, BoardCollector, MasterMetrics  # noqa: PLC0415
+    from server.collector import BoardCollector, MasterMetrics  # noqa: PLC0415
+    from server.metrics import Board  # noqa: PLC0415
     from server.reports import CountryReport, Ready  # noqa: PLC0415
 
     metrics = MasterMetrics()
-    metrics.serving = Ready("demo", "v1", "1.0", 1, (CountryReport("FR", 1, "exact", 1.0),))
+    metrics.serving = Ready("demo", "v1", "1.0", 1, (CountryReport("FR", 1),))
     registry = CollectorRegistry()
     registry.register(BoardCollector(Board.create(1), metrics))
     exposed = set(re.findall(r"^# TYPE (\w+)", generate_latest(registry).decode(), re.MULTILINE))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from index_store.manifest import CountryEntry, CurvePoint, Manifest, encode_manifest, read_manifest
 from server.commands.bundle_path import version_directory
+from server.inventory import PATHS, IndexFacts, indices_of
 from server.text import visible
 
 _BAR_WIDTH = 20
@@ -26,9 +28,11 @@ def inspect(path: Path, *, as_json: bool) -> None:
     console = Console()
     console.print(_heading(manifest), soft_wrap=True)
     console.print(_countries(manifest))
-    for code, country in manifest.countries.items():
-        if country.led.curve:
-            console.print(_curve(code, country))
+    console.print(_indices(manifest))
+    for code in manifest.countries:
+        for index in indices_of(manifest, code):
+            if index.curve:
+                console.print(_curve(code, index))
     if manifest.training.metrics:
         console.print(_metrics(manifest))
 
@@ -48,47 +52,58 @@ def _heading(manifest: Manifest) -> Text:
     )
 
 
+def _by_size(manifest: Manifest) -> list[tuple[str, CountryEntry]]:
+    return sorted(manifest.countries.items(), key=lambda pair: (-pair[1].items, pair[0]))
+
+
 def _countries(manifest: Manifest) -> Table:
     table = Table(title="Countries", title_justify="left")
     table.add_column("country")
-    for name in ("items", "dim"):
-        table.add_column(name, justify="right")
-    table.add_column("engine")
-    table.add_column("space")
-    for name in ("ef", "recall", "target", "queries (own)"):
-        table.add_column(name, justify="right")
-    by_size = sorted(manifest.countries.items(), key=lambda pair: (-pair[1].items, pair[0]))
-    for code, country in by_size:
-        led = country.led
-        table.add_row(
-            Text(visible(code)),
-            f"{country.items:,}",
-            str(led.dim),
-            led.engine,
-            led.space or "",
-            str(led.ef or ""),
-            f"{led.recall:.4f}",
-            f"{led.recall_target:.2f} @{led.recall_k}",
-            f"{led.queries} ({led.own_queries})",
-        )
+    table.add_column("items", justify="right")
+    table.add_column("catalogue has")
+    for code, country in _by_size(manifest):
+        columns = [*country.columns, *(["prices"] if country.prices else [])]
+        table.add_row(Text(visible(code)), f"{country.items:,}", ", ".join(columns) or "ids")
     return table
 
 
-def _curve(code: str, country: CountryEntry) -> Table:
-    led = country.led
-    settings = f"M {led.m}, ef_construction {led.ef_construction}"
-    table = Table(
-        title=f"{escape(visible(code))}: recall@{led.recall_k} of the graph ({settings}) by ef", title_justify="left"
-    )
+def _indices(manifest: Manifest) -> Table:
+    table = Table(title="Indices", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("country")
+    table.add_column("source", no_wrap=True)
+    for name in ("items", "dim"):
+        table.add_column(name, justify="right")
+    for name in ("searched by", "recall"):
+        table.add_column(name)
+    for code, _ in _by_size(manifest):
+        for number, index in enumerate(indices_of(manifest, code)):
+            table.add_row(Text("" if number else visible(code)), *_index_cells(index))
+        table.add_section()
+    return table
+
+
+def _index_cells(index: IndexFacts) -> list[str]:
+    cells = [index.label, f"{index.count:,}", str(index.dim)]
+    if index.engine == PATHS:
+        return [*cells, f"{index.triggers} x {index.neighbours} paths"]
+    searched = f"{index.engine} {index.space} ef {index.ef}" if index.ef else index.engine
+    recall = f"{index.recall:.4f} ≥ {index.recall_target:.2f}"
+    return [*cells, searched, recall]
+
+
+def _curve(code: str, index: IndexFacts) -> Table:
+    settings = f"M {index.m}, ef_construction {index.ef_construction}; {index.queries} queries, {index.own_queries} own"
+    title = f"{escape(visible(code))}, {index.label}: recall@{index.recall_k} of the graph ({settings}) by ef"
+    table = Table(title=title, title_justify="left")
     table.add_column("space")
     table.add_column("ef", justify="right")
     table.add_column("recall", justify="right")
     table.add_column("", width=_BAR_WIDTH)
     table.add_column("µs per search", justify="right")
     table.add_column("")
-    floor = _floor(led.curve)
-    for point in led.curve:
-        chosen = (point.space, point.ef) == (led.space, led.ef)
+    floor = _floor(index.curve)
+    for point in index.curve:
+        chosen = (point.space, point.ef) == (index.space, index.ef)
         bar = "█" * round(_BAR_WIDTH * (point.recall - floor) / (1 - floor))
         table.add_row(
             point.space,

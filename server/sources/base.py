@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from index_store.country import Country
 from models.features import UserContext
-from server.answer import Degradation, SourceEvidence
-from server.profiles import SourceSetting
+from server.answer import Degradation, Module, SourceEvidence
+from server.profiles import SourceName, SourceSetting
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,20 @@ class User:
     seed: int
     context: UserContext
 
+    @property
+    def lack(self) -> Degradation:
+        """What is wrong with the history: nothing, or why there is not a single item to go by."""
+        if len(self.rows):
+            return Degradation.NONE
+        return Degradation.UNKNOWN_HISTORY if self.length else Degradation.EMPTY_HISTORY
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a source found for one user: rows (n,) int64, each once, best first; scores (n,) float32, never increasing.
 
-    embedding: the user's vector, None where the source has none. Other fields as in `server.answer.SourceReport`.
+    embedding: the user's vector, None where the source has none. modules: the lists that were merged, item_interaction
+    only. Other fields as in `server.answer.SourceReport`.
     """
 
     rows: NDArray[np.int64]
@@ -45,6 +53,16 @@ class Found:
     search_us: int
     degradation: Degradation
     embedding: NDArray[np.float32] | None = None
+    modules: tuple[Module, ...] = ()
+
+    @classmethod
+    def nothing(cls, degradation: Degradation) -> "Found":
+        """What a source gives that did not run."""
+        return cls(NO_ROWS, NO_SCORES, "", "", 0, 0, 0, degradation)
+
+
+NO_ROWS: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+NO_SCORES: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
 
 
 class Eligibility(Protocol):
@@ -53,6 +71,18 @@ class Eligibility(Protocol):
     @property
     def all(self) -> bool:
         """Whether no row is left out."""
+
+    @property
+    def estimate(self) -> int:
+        """How many rows are eligible, about: cheap, never below 0."""
+
+    @property
+    def most_left_out(self) -> int:
+        """A bound on how many rows are left out; cheap, N where none is known."""
+
+    @property
+    def nearby(self) -> int:
+        """How many of the rows left out are likely among the user's best: those of the history."""
 
     @property
     def count(self) -> int:
@@ -64,11 +94,14 @@ class Eligibility(Protocol):
     def rows(self) -> NDArray[np.int64]:
         """List the eligible rows, ascending."""
 
+    def without(self, rows: NDArray[np.int64]) -> "Eligibility":
+        """Leave (n,) rows out, too."""
+
 
 class Source(Protocol):
     """One way to get candidates. Holds encoders and settings, nothing of a request."""
 
-    name: str
+    name: SourceName
 
     def serves(self, country: Country) -> bool:
         """Whether the bundle has what this source needs."""

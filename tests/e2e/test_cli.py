@@ -184,7 +184,11 @@ def test_query_without_history_says_that_it_is_not_personal(address: str) -> Non
         (["--country", "FR", "--address", "localhost:65536"], 2, "--address: expected HOST:PORT"),
         (["--country", "FR", "--address", "[::zz]:50051"], 2, "--address: expected HOST:PORT"),
         (["--country", "FR", "--address", "[::1]:1"], 8, "is `shortlist serve` running there?"),
-        (["--country", "FR", "--items", "a", "--user", "b"], 2, "give one of --user, --items and --item-ids"),
+        (
+            ["--country", "FR", "--items", "a", "--user", "b"],
+            2,
+            "give one of --user, --items, --item-ids and --similar",
+        ),
         (["--country", "FR", "--user", "nobody"], 10, "no sample user nobody in FR; users of FR: FR-sample"),
         (["--country", "FR", "--user", "US-sample"], 10, "user US-sample is a user of US"),
         (["--country", "FR", "--address", "127.0.0.1:1"], 8, "is `shortlist serve` running there?"),
@@ -205,7 +209,7 @@ def test_verify_accepts_a_good_bundle_by_version_and_by_name(root: Path) -> None
     for path in (root / "tiny", root / "tiny" / "v1"):
         result = shortlist("verify", path)
         assert result.returncode == 0
-        assert "tiny/v1 is good: format 1.0, 3 countries" in result.stdout
+        assert "tiny/v1 is good: format 1.1, 3 countries" in result.stdout
 
 
 @pytest.mark.parametrize("command", ["verify", "inspect"])
@@ -281,7 +285,13 @@ def test_inspect_shows_countries_curve_and_metrics(root: Path) -> None:
     """What a person wants to know of a bundle is in the tables."""
     result = shortlist("inspect", root / "tiny")
     assert result.returncode == 0
-    for text in ("tiny version v1", "3 countries, 460 items", "FR: recall@10 of the graph", "chosen", "popularity"):
+    for text in (
+        "tiny version v1",
+        "3 countries, 460 items",
+        "FR, led: recall@10 of the graph",
+        "chosen",
+        "popularity",
+    ):
         assert text in result.stdout
 
 

@@ -10,8 +10,33 @@ from index_store.bundle import Bundle, load_bundle
 from index_store.content import BundleContent
 from index_store.publish import publish
 from tiny_bundle import POLICY, tiny_content
+from tiny_sources import full_content as make_full_content
 
 NAME = "tiny"
+PROFILES = """
+[serving]
+fallback_country = "US"
+[profiles.default]
+sources = [
+  { name = "led" }, { name = "two_tower" }, { name = "pdn" }, { name = "item_interaction" },
+  { name = "popular", weight = 0.5 },
+]
+[profiles.led]
+sources = [{ name = "led" }]
+fusion = "single"
+[profiles.two_tower]
+sources = [{ name = "two_tower" }]
+fusion = "single"
+[profiles.pdn]
+sources = [{ name = "pdn" }]
+fusion = "single"
+[profiles.varied]
+sources = [{ name = "led" }, { name = "two_tower" }]
+fusion = "quota"
+exclude_history = true
+[profiles.varied.diversity]
+max_per_category = 2
+"""
 Publish = Callable[[str, BundleContent], Path]
 
 
@@ -40,6 +65,30 @@ def server(shared_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """One server for all tests that leave it as it is."""
     log = tmp_path_factory.mktemp("server") / "log.txt"
     with RunningServer(log, bundle_root=shared_root, bundle_name=NAME) as running:
+        yield running.wait_until_serving()
+
+
+@pytest.fixture(scope="session")
+def full_content() -> BundleContent:
+    """A bundle with every source."""
+    return make_full_content(1)
+
+
+@pytest.fixture(scope="session")
+def full_root(tmp_path_factory: pytest.TempPathFactory, full_content: BundleContent) -> Path:
+    """A bundle root with it as version v1, read only, and the settings file `profiles.toml`."""
+    root = tmp_path_factory.mktemp("full")
+    publish(full_content, root=root, name=NAME, version="v1", policy=POLICY)
+    (root / "profiles.toml").write_text(PROFILES)
+    return root
+
+
+@pytest.fixture(scope="session")
+def full_server(full_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """One server of every source for all tests that leave it as it is."""
+    log = tmp_path_factory.mktemp("full-server") / "log.txt"
+    settings = {"bundle_root": full_root, "bundle_name": NAME, "config": full_root / "profiles.toml"}
+    with RunningServer(log, **settings) as running:
         yield running.wait_until_serving()
 
 

@@ -6,10 +6,11 @@ import logging
 import grpc
 import pytest
 
+from server.collector import BoardCollector, MasterMetrics
 from server.edge import retrieval_handler
 from server.errors import translate
-from server.metrics import CODES, Board, BoardCollector, MasterMetrics, WorkerMetrics
-from server.retrieval import UnknownCountryError
+from server.metrics import CODES, Board, WorkerMetrics
+from server.refusals import UnknownCountryError
 
 
 class _Aborted(Exception):

@@ -13,13 +13,13 @@ from running_server import eventually
 
 from server.child import start_generation
 from server.generation import Generation, _WorkerSeat
-from server.master import Master, _Generation
-from server.master import Purpose as Why
+from server.master import Master
 from server.metrics import Board
 from server.plan import GenerationPlan
 from server.process import SignalQueue, describe_exit
 from server.reports import Failed, Refused, Report, ReportReader, WorkerLost, Workers, send
 from server.settings import Settings
+from server.supervised import Purpose, Supervised
 
 
 class _Alone:
@@ -118,9 +118,10 @@ def test_the_reason_of_a_failed_boot_reaches_the_operator(shared_root: Path) -> 
 
 def test_only_workers_that_served_count_as_restarts() -> None:
     """A new generation that fails to boot has replaced nobody."""
-    master = Master(Settings(workers=1))
+    settings = Settings(workers=1)
+    master = Master(settings)
     child = SimpleNamespace()
-    starting, serving = (_Generation(child, Path(), Why.RELOAD) for _ in range(2))  # type: ignore[arg-type] # not used
+    starting, serving = (Supervised(child, Path(), settings, Purpose.RELOAD) for _ in range(2))  # type: ignore[arg-type] # not used
     master._starting, master._serving = starting, serving
     for generation in (starting, serving, starting):
         master._handle_report(generation, WorkerLost(0, 1, "no matter"))

@@ -276,8 +276,11 @@ def test_a_second_server_does_not_share_the_port(server: RunningServer, start: S
 
 
 def test_too_many_calls_at_once_are_refused(start: Start) -> None:
-    """Over max_concurrent_rpcs the answer is RESOURCE_EXHAUSTED; when one ends, calls are answered again."""
-    with start(workers=1, max_concurrent_rpcs=1) as server:
+    """Over max_concurrent_rpcs the answer is RESOURCE_EXHAUSTED; when one ends, calls are answered again.
+
+    A watch is a call to grpcio only; `tests/transport` has the limit of the native transport.
+    """
+    with start(workers=1, max_concurrent_rpcs=1, transport="grpcio") as server:
         server.wait_until_serving()
         with server.channel() as watching, server.channel() as calling:
             watch = health_pb2_grpc.HealthStub(watching).Watch(health_pb2.HealthCheckRequest(service=""))

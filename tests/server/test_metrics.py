@@ -8,7 +8,9 @@ import pytest
 from running_server import RunningServer, call_raw, eventually, request
 
 from protos.retrieval.v1 import retrieval_pb2 as pb
-from server.metrics import Board, BoardCollector, MasterMetrics, WorkerMetrics
+from server.answer import Degradation, Fallback
+from server.collector import BoardCollector, MasterMetrics
+from server.metrics import CODES, DEGRADATIONS, FALLBACKS, METHODS, PLANS, SOURCES, Board, WorkerMetrics
 
 SERVICE = "retrieval.v1.Retrieval"
 
@@ -37,8 +39,11 @@ def test_a_scrape_agrees_with_the_calls(server: RunningServer) -> None:
     assert grown("grpc_server_handling_seconds_count", "Retrieve", SERVICE) == 24
     assert grown("grpc_server_handling_seconds_bucket", "Retrieve", SERVICE, "+Inf") == 24
     assert grown("grpc_server_handling_seconds_sum", "Retrieve", SERVICE) > 0
-    for stage in ("decode", "encode", "search", "reply"):
-        assert grown("shortlist_stage_seconds_count", stage) == 18
+    # labels in alphabetical order of their names: source, stage
+    for place in [("", "decode"), ("", "fuse"), ("", "reply"), ("led", "encode"), ("led", "search")]:
+        assert grown("shortlist_stage_seconds_count", *place) == 18
+    assert grown("shortlist_stage_seconds_count", "pdn", "search") == 0
+    assert grown("shortlist_plans_total", "none", "led") == 18
     assert grown("shortlist_fallback_total", "empty_history") == 6
     assert grown("shortlist_fallback_total", "unknown_history") == 6
     assert grown("shortlist_unknown_items_total") == 12
@@ -48,13 +53,81 @@ def test_a_scrape_agrees_with_the_calls(server: RunningServer) -> None:
 def test_a_scrape_describes_the_bundle_and_the_workers(server: RunningServer) -> None:
     """What is served, by how many, with which indices."""
     metrics = server.metrics()
-    assert metrics[("shortlist_bundle_info", "1.0", "tiny", "v1")] == 1
+    assert metrics[("shortlist_bundle_info", "1.1", "tiny", "v1")] == 1
     assert metrics[("shortlist_workers",)] == 2
-    assert metrics[("shortlist_country_items", "FR", "hnsw")] == 300
-    assert metrics[("shortlist_country_items", "DE", "exact")] == 40
-    assert metrics[("shortlist_index_recall", "DE", "led")] == 1
+    assert metrics[("shortlist_country_items", "FR")] == 300
+    assert metrics[("shortlist_country_items", "DE")] == 40
+    assert metrics[("shortlist_index_recall", "DE", "exact", "led", "")] == 1
+    assert metrics[("shortlist_index_recall", "FR", "hnsw", "led", "")] >= 0.95
     assert metrics[("shortlist_bundle_loaded_timestamp_seconds",)] > 1.7e9
     assert metrics[("shortlist_reloads_total", "ok")] == 0
+
+
+def test_a_scrape_tells_what_each_source_did(full_server: RunningServer) -> None:
+    """Sources by name, plans, degradations, fallbacks, back-filled candidates and batch sizes; indices by type."""
+    before = full_server.metrics()
+    history = [pb.Interaction(item_id=7, type=pb.INTERACTION_TYPE_VIEW)]
+    filtered = pb.Filters(merchants=["merchant-3"])
+    asked = [
+        pb.RetrieveRequest(country="FR", k=300, profile="pdn", history=history),
+        pb.RetrieveRequest(country="FR", k=5, history=history, filters=filtered),
+        pb.RetrieveRequest(country="FR", k=5),
+    ]
+    with full_server.stub() as stub:
+        replies = stub.RetrieveBatch(pb.RetrieveBatchRequest(requests=asked)).responses
+        stub.SimilarItems(pb.SimilarItemsRequest(country="FR", item=pb.ItemRef(item_id=7), k=3))
+
+    def grown(*key: str) -> float:
+        return eventually(full_server.metrics)[key] - before.get(key, 0.0)
+
+    eventually(lambda: grown("shortlist_stage_seconds_count", "", "reply") == 2)
+    assert grown("shortlist_backfilled_candidates_total") == replies[0].backfilled > 0
+    assert grown("shortlist_fallback_total", "backfilled") == 1
+    assert grown("shortlist_fallback_total", "empty_history") == 1
+    assert grown("shortlist_degradations_total", "empty_history", "two_tower") == (
+        replies[2].sources[1].degradation == pb.DEGRADATION_EMPTY_HISTORY
+    )
+    assert grown("shortlist_degradations_total", "empty_history", "led") == 1
+    assert grown("shortlist_degradations_total", "exhausted", "pdn") == sum(
+        one.degradation == pb.DEGRADATION_EXHAUSTED for reply in replies for one in reply.sources if one.source == "pdn"
+    )
+    assert grown("shortlist_batch_size_count") == 1
+    assert grown("shortlist_batch_size_sum") == 3
+    assert (grown("shortlist_batch_size_bucket", "2.0"), grown("shortlist_batch_size_bucket", "4.0")) == (0, 1)
+    assert grown("shortlist_stage_seconds_count", "", "decode") == 2
+    assert grown("shortlist_stage_seconds_count", "", "fuse") == 3
+    assert replies[1].sources[0].plan
+    assert grown("shortlist_plans_total", replies[1].sources[0].plan, "led") >= 1
+    assert grown("shortlist_plans_total", "none", "pdn") >= 1
+    metrics = full_server.metrics()
+    assert metrics[("shortlist_index_recall", "DE", "exact", "item_interaction", "CART")] == 1
+
+
+def test_a_label_has_a_place_for_every_value() -> None:
+    """The lists follow the enums of the answer and of the contract; what no list knows is counted as other."""
+    assert [name.upper() for name in FALLBACKS] == [one.name for one in Fallback if one]
+    assert [name.upper() for name in DEGRADATIONS] == [one.name for one in Degradation if one]
+    assert [f"FALLBACK_{one.name}" for one in Fallback] == pb.Fallback.keys()
+    assert [f"DEGRADATION_{one.name}" for one in Degradation] == pb.Degradation.keys()
+    assert sorted(METHODS) == sorted(pb.DESCRIPTOR.services_by_name["Retrieval"].methods_by_name)
+    board = Board.create(1)
+    metrics = WorkerMetrics(board.slot(0))
+    for source in SOURCES:
+        for degradation in Degradation:
+            for plan in (*PLANS, "of tomorrow", ""):
+                metrics.source(source, plan, int(degradation), 1, 1)
+    for fallback in Fallback:
+        metrics.answered(int(fallback), 0, 0, 0, 0)
+    for method in range(len(METHODS)):
+        for code in range(len(CODES)):
+            metrics.call_handled(method, code, 1)
+    families = {family.name: family for family in BoardCollector(board, MasterMetrics()).collect()}
+    plans = {(one.labels["source"], one.labels["plan"]): one.value for one in families["shortlist_plans"].samples}
+    runs = len(Degradation)
+    assert plans == {(source, plan): runs * (1 + (plan == "other")) for source in SOURCES for plan in PLANS}
+    assert {one.value for one in families["shortlist_degradations"].samples} == {len(PLANS) + 2}
+    assert {one.value for one in families["shortlist_fallback"].samples} == {1}
+    assert {one.value for one in families["grpc_server_handled"].samples} == {1}
 
 
 def test_only_metrics_are_served(server: RunningServer) -> None:
@@ -74,8 +147,7 @@ def test_slots_are_summed_and_another_process_may_write_them() -> None:
         writer.call_handled(0, 0, 250_000)
         writer.call_handled(0, 13, 10**12)
     families = {family.name: family for family in BoardCollector(board, MasterMetrics()).collect()}
-    (started, _) = families["grpc_server_started"].samples
-    assert started.value == 3
+    assert [one.value for one in families["grpc_server_started"].samples] == [3, 0, 0, 0]
     handled = {one.labels["grpc_code"]: one.value for one in families["grpc_server_handled"].samples[:2]}
     assert handled == {"OK": 3, "INTERNAL": 3}
     buckets = {

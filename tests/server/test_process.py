@@ -12,11 +12,22 @@ from prometheus_client import CollectorRegistry
 from server.exporter import Exporter
 from server.plan import GenerationPlan, LobbyPlan, decode_plan, encode_plan
 from server.process import PortTakenError, address_of, pin_math_threads, reserve_port, stop_listening
-from server.reports import CountryReport, Failed, Ready, Refused, Report, ReportReader, WorkerLost, Workers, send
+from server.reports import (
+    CountryReport,
+    Failed,
+    IndexReport,
+    Ready,
+    Refused,
+    Report,
+    ReportReader,
+    WorkerLost,
+    Workers,
+    send,
+)
 from server.settings import load_settings
 
 REPORTS: list[Report] = [
-    Ready("b", "v1", "1.0", 12, (CountryReport("FR", 3, "exact", 1.0),)),
+    Ready("b", "v1", "1.0", 12, (CountryReport("FR", 3, (IndexReport("led", "", "exact", 1.0),)),)),
     Refused("ChecksumMismatch (M10): é\nsecond line"),
     Failed("no"),
     WorkerLost(1, 2, "killed by SIGKILL"),

@@ -45,7 +45,7 @@ def test_a_reload_under_load_loses_no_call(start: Start, publish_version: Publis
         assert not psutil.wait_procs(old, timeout=10)[1]
         assert len(server.workers()) == 2
         metrics = server.metrics()
-        assert metrics[("shortlist_bundle_info", "1.0", "tiny", "v2")] == 1
+        assert metrics[("shortlist_bundle_info", "1.1", "tiny", "v2")] == 1
         assert metrics[("shortlist_reloads_total", "ok")] == 1
         assert metrics[("shortlist_workers",)] == 2
 
@@ -173,3 +173,59 @@ def test_a_reload_that_takes_too_long_is_given_up(start: Start, publish_version:
         eventually(lambda: [one for one in server.generations() if one.pid != old.pid])[0].suspend()
         server.wait_for_log("reload failed, still serving .*not ready within start_timeout_s")
         assert (_version(server), _reloads(server, "failed")) == ("v1", 1)
+
+
+def _profiles(server: RunningServer) -> list[str]:
+    with server.stub() as stub:
+        info = stub.GetServingInfo(pb.GetServingInfoRequest(), wait_for_ready=True)
+    return [profile.name for profile in info.profiles]
+
+
+def _profile(name: str) -> str:
+    return f'[profiles.{name}]\nsources = [{{ name = "led", quota = 3 }}]\nfusion = "single"\nexclude_history = true\n'
+
+
+def test_other_profiles_are_handed_over_with_the_same_bundle(start: Start, tmp_path: Path) -> None:
+    """The file is read again: a new generation of the same version answers by what it says, and so does the next."""
+    config = tmp_path / "shortlist.toml"
+    config.write_text(_profile("feed"))
+    with start(config=config, workers=1) as server:
+        assert _profiles(server.wait_until_serving()) == ["default", "feed"]
+        old = {worker.pid for worker in server.workers()}
+        config.write_text(_profile("feed") + _profile("mail") + '[serving]\nfallback_country = "DE"\n')
+        server.signal(signal.SIGHUP)
+        server.wait_for_log(r"reload: starting \S+v1 with other profiles")
+        server.wait_for_log(r"serving on .*tiny/v1 \(reload\)")
+        server.wait_for_log("has drained")
+        assert _profiles(server) == ["default", "feed", "mail"]
+        assert not {worker.pid for worker in server.workers()} & old
+        with server.stub() as stub:
+            reply = stub.Retrieve(request("ZZ", 5, (7,), profile="mail"))
+        assert (reply.profile, reply.country, reply.fallback) == ("mail", "DE", pb.FALLBACK_COUNTRY)
+        assert 7 not in {one.item_id for one in reply.candidates}
+        server.signal(signal.SIGHUP)
+        server.wait_for_log("is already served")
+        assert (_reloads(server, "ok"), _reloads(server, "unchanged")) == (1, 1)
+        server.generations()[0].kill()
+        server.wait_for_log(r"serving on .*tiny/v1 \(restart\)")
+        assert _profiles(server) == ["default", "feed", "mail"]
+
+
+def test_a_bad_settings_file_is_refused_and_the_old_profiles_stay(
+    start: Start, publish_version: Publish, tmp_path: Path
+) -> None:
+    """One line says which key; neither profiles nor bundle change until the file is right again."""
+    config = tmp_path / "shortlist.toml"
+    config.write_text(_profile("feed"))
+    with start(config=config, workers=1) as server:
+        server.wait_until_serving()
+        publish_version("v2", tiny_content(2))
+        config.write_text(_profile("feed").replace("quota", "qouta"))
+        server.signal(signal.SIGHUP)
+        server.wait_for_log(r"reload refused, still serving \S+v1: \S+ unknown key profiles\.feed\.sources\[0\]\.qouta")
+        assert (_version(server), _profiles(server)) == ("v1", ["default", "feed"])
+        assert _reloads(server, "refused") == 1
+        config.write_text(_profile("mail"))
+        server.signal(signal.SIGHUP)
+        server.wait_for_log(r"serving on .*tiny/v2 \(reload\)")
+        assert (_version(server), _profiles(server)) == ("v2", ["default", "mail"])

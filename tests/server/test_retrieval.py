@@ -1,120 +1,283 @@
-"""The Retriever against a naive reference, on random catalogues and requests. No server here."""
+"""The Retriever as a whole: profiles, batches, the ladder of what is missing, refusals. No server here."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index_store.bundle import Bundle, load_bundle
-from index_store.content import BundleContent, CountryContent
-from index_store.publish import publish
-from models.encoder import OnnxEncoder
-from server.retrieval import Fallback, History, Query, Retriever, UnknownCountryError
-from tiny_bundle import POLICY, exact_scores, tiny_content, user_vector
+from asking import only, query_of, refs, requests
+from models.errors import FeatureKindError
+from naive import Request, eligible_rows
+from server.answer import Answer, Degradation, Fallback
+from server.profiles import Diversity, Profile, SourceSetting
+from server.query import Filters, Query
+from server.resolve import resolve_rows
+from server.retrieval import (
+    NoPricesError,
+    RefusedInBatchError,
+    Retriever,
+    UnknownCountryError,
+    UnknownProfileError,
+    built_in_profile,
+)
+from small_world import POISON, SmallWorld, encoders, small_world
 
-# every neighbour found: three golden requests are too few to sit near a lower target by luck alone
-FULL_RECALL = replace(POLICY, recall_target=1.0)
-SIZES = {"AA": 1, "BB": 7, "CC": 45, "DD": 150}
+EVERY = only("led", "two_tower", "pdn", "item_interaction", "similar", "popular", fusion="reciprocal_rank")
+FEW = Profile("few", (SourceSetting("pdn", quota=3), SourceSetting("led", quota=2)), "quota")
+SPREAD = Profile(
+    "spread",
+    (SourceSetting("led"), SourceSetting("two_tower", weight=0.5)),
+    "weighted",
+    exclude_history=True,
+    diversity=Diversity(max_per_merchant=2, max_per_category=3, mmr=0.7),
+)
+PROFILES = {
+    **{each.name: each for each in (EVERY, FEW, SPREAD)},
+    **{name: only(name) for name in ("led", "pdn", "two_tower", "popular", "similar")},  # type: ignore[arg-type]
+}
+PLENTY = 5
 
 
-@dataclass(frozen=True)
-class _Case:
-    content: BundleContent
-    bundle: Bundle
-    encoder: OnnxEncoder
+def retriever(world: SmallWorld, fallback_country: str | None = None) -> Retriever:
+    """A retriever with the profiles above."""
+    return Retriever(world, world.encoders, PROFILES, fallback_country)  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="module", params=[11, 12, 13])
-def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> _Case:
-    """A random bundle with exact countries and one with a graph."""
-    content = tiny_content(request.param, sizes=SIZES)
-    root: Path = tmp_path_factory.mktemp("retrieval")
-    bundle = load_bundle(publish(content, root=root, name="r", version="v1", policy=FULL_RECALL))
-    return _Case(content, bundle, bundle.open_led())
+def plentiful() -> SmallWorld:
+    """A world whose country AA has 60 items."""
+    return next(world for world in map(small_world, range(50)) if world.countries["AA"].catalog.size == 60)
 
 
-def history_of(items: Sequence[int | str]) -> History:
-    """Build a history of ids and keys."""
-    ids = [(position, item) for position, item in enumerate(items) if isinstance(item, int)]
-    keys = [(position, item) for position, item in enumerate(items) if isinstance(item, str)]
-    return History(
-        length=len(items),
-        item_ids=np.array([item for _, item in ids], dtype=np.uint64),
-        id_positions=np.array([position for position, _ in ids], dtype=np.int64),
-        keys=tuple(item for _, item in keys),
-        key_positions=np.array([position for position, _ in keys], dtype=np.int64),
+def assert_same(found: Answer, expected: Answer) -> None:
+    """The same answer but for durations and the last bit of a score."""
+    assert found.rows.tolist() == expected.rows.tolist()
+    assert found.scores.tolist() == pytest.approx(expected.scores.tolist(), abs=1e-5)
+    assert found.source_masks.tolist() == expected.source_masks.tolist()
+    for name in ("country", "profile", "fallback", "unknown_items", "unused_features", "backfilled"):
+        assert getattr(found, name) == getattr(expected, name)
+    timeless = [[replace(each, encode_us=0, search_us=0) for each in answer.reports] for answer in (found, expected)]
+    assert timeless[0] == timeless[1]
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data(), seed=st.integers(0, 31), name=st.sampled_from(sorted(PROFILES)), graph=st.booleans())
+def test_any_profile_gives_exactly_k(data: st.DataObject, seed: int, name: str, *, graph: bool) -> None:
+    """Exactly k different eligible items, whatever the sources, the fusion, the filters and the diversity."""
+    world = small_world(seed, graph=graph)
+    country = world.countries[data.draw(st.sampled_from(["AA", "BB", "LL"]))]
+    request = data.draw(requests(country))
+    answer = retriever(world).answer(query_of(country, request, name))
+    allowed = eligible_rows(country, replace(request, exclude_history=request.exclude_history or name == "spread"))
+    rows = answer.rows.tolist()
+    assert len(set(rows)) == len(rows) == len(answer.scores) == min(request.k, len(allowed))
+    assert set(rows) <= set(allowed)
+    assert (answer.source_masks > 0).all()
+    assert [report.contributed for report in answer.reports] == [
+        int((answer.source_masks >> bit & 1).sum()) for bit in range(len(answer.reports))
+    ]
+    assert all(report.found >= report.contributed for report in answer.reports)
+    assert answer.unknown_items == len(request.history) - len(request.known)
+    assert name == "spread" or (np.diff(answer.scores) <= 0).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), seed=st.integers(0, 15), graph=st.booleans())
+def test_a_batch_is_answered_as_one_by_one(data: st.DataObject, seed: int, *, graph: bool) -> None:
+    """Countries, profiles, filters and failing encoders mixed: every answer is the one it would get alone."""
+    world = small_world(seed, graph=graph)
+    queries = []
+    for _ in range(data.draw(st.integers(0, 6))):
+        country = world.countries[data.draw(st.sampled_from(["AA", "BB", "LL"]))]
+        request = data.draw(requests(country))
+        request = replace(request, age=data.draw(st.sampled_from([request.age, request.age, POISON])))
+        quotas = data.draw(st.sampled_from([{}, {}, {"led": 3}, {"led": 0, "popular": 4}]))
+        name = data.draw(st.sampled_from(["every", "few", "spread", "led"]))
+        profile = EVERY.name if name == "every" else name
+        queries.append(query_of(country, request, profile, quotas=quotas))
+    served = retriever(world)
+    for found, query in zip(served.answer_batch(queries), queries, strict=True):
+        assert_same(found, served.answer(query))
+
+
+def test_a_batch_encodes_once() -> None:
+    """One call of each encoder for all users of a country and profile, however many there are."""
+    world = plentiful()
+    country = world.countries["AA"]
+    fresh = encoders()
+    served = Retriever(world, fresh, PROFILES, None)  # type: ignore[arg-type]
+    queries = [query_of(country, Request(((row, 1), (row + 1, 2)), k=9), EVERY.name) for row in range(12)]
+    served.answer_batch(queries)
+    assert {name: encoder.calls for name, encoder in fresh.items()} == dict.fromkeys(fresh, 1)
+
+
+@pytest.mark.parametrize(
+    ("history", "fallback", "degradation"),
+    [
+        ((), Fallback.EMPTY_HISTORY, Degradation.EMPTY_HISTORY),
+        (((-1, 1), (-1, 2)), Fallback.UNKNOWN_HISTORY, Degradation.UNKNOWN_HISTORY),
+    ],
+)
+def test_a_user_without_history_is_labelled(
+    history: tuple[tuple[int, int], ...], fallback: Fallback, degradation: Degradation
+) -> None:
+    """LED orders by bias, two-tower goes by features, path and pair sources give nothing; popular needs none."""
+    world = plentiful()
+    country = world.countries["AA"]
+    answer = retriever(world).answer(query_of(country, Request(history, k=7), EVERY.name))
+    reports = {report.source: report for report in answer.reports}
+    assert (answer.fallback, answer.unknown_items, len(answer.rows)) == (fallback, len(history), 7)
+    assert reports["led"].method == "bias_order"
+    assert {name for name, report in reports.items() if report.found} == {"led", "two_tower", "popular"}
+    assert {report.degradation for name, report in reports.items() if name != "popular"} == {degradation}
+    assert reports["popular"].degradation == Degradation.NONE
+    popular = retriever(world).answer(query_of(country, Request(history, k=7), "popular"))
+    assert popular.fallback == Fallback.NONE
+
+
+def test_an_encoder_that_fails_leaves_the_others() -> None:
+    """The source is labelled, the answer is full, and evidence is still given."""
+    world = plentiful()
+    country = world.countries["AA"]
+    request = Request(((1, 1), (2, 4)), k=20, age=POISON)
+    answer = retriever(world).answer(query_of(country, request, EVERY.name, explain=True))
+    failed = {each.source for each in answer.reports if each.degradation == Degradation.ENCODER_FAILED}
+    assert (answer.fallback, failed, len(answer.rows)) == (Fallback.SOURCE_FAILED, {"two_tower", "pdn"}, 20)
+    alone = retriever(world).answer(query_of(country, request, "pdn"))
+    assert (alone.fallback, alone.backfilled, alone.scores.tolist()) == (Fallback.SOURCE_FAILED, 20, [0.0] * 20)
+
+
+def test_a_source_that_the_bundle_lacks_leaves_the_others() -> None:
+    """It is labelled, and what it lacks comes from the others and from popularity."""
+    world = plentiful()
+    country = world.countries["LL"]
+    answer = retriever(world).answer(query_of(country, Request(((0, 1),), k=3), EVERY.name))
+    lacking = {each.source for each in answer.reports if each.degradation == Degradation.NOT_IN_BUNDLE}
+    assert (answer.fallback, lacking) == (
+        Fallback.SOURCE_MISSING,
+        {"two_tower", "pdn", "item_interaction", "similar"},
     )
+    led_only = Retriever(world, {"led": world.encoders["led"]}, PROFILES, None)  # type: ignore[dict-item, arg-type]
+    answer = led_only.answer(query_of(world.countries["AA"], Request(((0, 1),), k=3), "pdn"))
+    assert (answer.fallback, answer.backfilled) == (Fallback.SOURCE_MISSING, 3)
 
 
-def query_of(country: str, items: Sequence[int | str], k: int, *, exclude: bool = False) -> Query:
-    """Build a query without features."""
-    return Query(country, history_of(items), k, exclude, include_details=False, feature_names=())
+def test_what_popularity_fills_up_is_labelled() -> None:
+    """It comes last, under the bit of popular, with the score of the one before it."""
+    world = plentiful()
+    country = world.countries["AA"]
+    row = next(row for row in range(60) if (country.pdn.neighbours[row] >= 0).sum() > 0)  # type: ignore[union-attr]
+    answer = retriever(world).answer(query_of(country, Request(((row, 1),), k=30), "pdn"))
+    found = answer.reports[0].found
+    assert 0 < found < 30
+    assert [report.source for report in answer.reports] == ["pdn", "popular"]
+    assert (answer.backfilled, answer.fallback) == (30 - found, Fallback.BACKFILLED)
+    assert answer.reports[0].degradation == Degradation.EXHAUSTED
+    assert answer.source_masks.tolist() == [1] * found + [2] * (30 - found)
+    assert set(answer.scores[found:].tolist()) == {float(answer.scores[found - 1])}
 
 
-def naive_scores(country: CountryContent, rows: Sequence[int], max_history: int) -> np.ndarray:
-    """(N,) scores by the paper's formula, the bias alone without a history."""
-    if not rows:
-        return country.led_biases
-    return exact_scores(country, user_vector(country.led_vectors, rows[-max_history:]))
+def test_a_merchant_with_fewer_than_k_items_gives_all_of_them() -> None:
+    """Nothing is made up: fewer than k are answered, and nobody is said to have filled up."""
+    world = plentiful()
+    country = world.countries["AA"]
+    own = len(country.catalog.rows_of_merchant("m1"))
+    answer = retriever(world).answer(query_of(country, Request(((0, 1),), k=60, merchants=("m1",)), "led"))
+    assert (len(answer.rows), answer.backfilled) == (own, 0)
+    assert answer.reports[0].degradation == Degradation.EXHAUSTED
+    none = retriever(world).answer(query_of(country, Request(((0, 1),), k=60, merchants=("nobody",)), "led"))
+    assert len(none.rows) == 0
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data(), code=st.sampled_from(sorted(SIZES)), k=st.integers(1, 200), exclude=st.booleans())
-def test_it_equals_the_naive_reference(case: _Case, data: st.DataObject, code: str, k: int, *, exclude: bool) -> None:
-    """Scores are exact for their rows, the count is right, nothing excluded comes back, and the best are found."""
-    country = case.content.countries[code]
-    size = SIZES[code]
-    unknown = st.integers(1, 6).map(lambda item_id: -item_id)
-    picks = data.draw(st.lists(st.one_of(st.integers(0, size - 1), unknown), max_size=60))
-    items = [int(country.item_ids[pick]) if pick >= 0 else 2**40 - pick for pick in picks]
-    rows = [pick for pick in picks if pick >= 0]
-
-    answer = Retriever(case.bundle, case.encoder).answer(query_of(code, items, k, exclude=exclude))
-
-    # the catalogue may order rows as it likes: compare by item id
-    row_of = {int(item_id): row for row, item_id in enumerate(country.item_ids)}
-    found = [row_of[int(i)] for i in case.bundle.countries[code].catalog.item_ids[answer.rows]]
-    scores = naive_scores(country, rows, case.content.led_spec.max_history)
-    excluded = set(rows) if exclude else set()
-    eligible = [row for row in range(size) if row not in excluded]
-    best = sorted((float(scores[row]) for row in eligible), reverse=True)[: len(found)]
-    assert len(found) == len(set(found)) == min(k, len(eligible))
-    assert not excluded & set(found)
-    assert answer.scores.tolist() == pytest.approx([float(scores[row]) for row in found], abs=1e-4)
-    assert (np.diff(answer.scores) <= 0).all()
-    if answer.method != "hnsw":
-        assert answer.scores.tolist() == pytest.approx(best, abs=1e-4)
-    assert answer.unknown_items == len(picks) - len(rows)
-    expected = Fallback.NONE if rows else Fallback.UNKNOWN_HISTORY if picks else Fallback.EMPTY_HISTORY
-    assert answer.fallback == expected
-
-
-@pytest.mark.parametrize("distinct", [1, 5, 44, 45])
-def test_leaving_out_the_history_keeps_k(case: _Case, distinct: int) -> None:
-    """However much of the catalogue is in the history, the answer has k others or all that are left."""
-    ids = [int(item_id) for item_id in case.content.countries["CC"].item_ids[:distinct]]
-    answer = Retriever(case.bundle, case.encoder).answer(query_of("CC", ids * 2, 10, exclude=True))
-    assert len(answer.rows) == min(10, 45 - distinct)
-    assert not set(case.bundle.countries["CC"].catalog.item_ids[answer.rows].tolist()) & set(ids)
-
-
-def test_the_order_of_a_mixed_history_is_kept(bundle: Bundle) -> None:
-    """Ids and keys are looked up apart and put back in their places."""
-    from server.retrieval import resolve_rows  # noqa: PLC0415 - beside its only use
-
-    country = bundle.countries["FR"]
-    ids = country.catalog.item_ids
-    keys = [country.catalog.details(row).item_key for row in range(4)]
-    items: list[int | str] = [int(ids[3]), keys[1], "none", int(ids[0]), 99, keys[2]]
-    assert resolve_rows(country, history_of(items)).tolist() == [3, 1, -1, 0, -1, 2]
-
-
-def test_an_unknown_country_knows_the_others(case: _Case) -> None:
-    """The error carries what was asked for and what there is."""
+def test_another_country_may_stand_in() -> None:
+    """An unknown country is refused with the known ones, or answered by the configured one, and labelled."""
+    world = plentiful()
+    query = replace(query_of(world.countries["AA"], Request(((0, 1),), k=3), "led"), country="ZZ")
     with pytest.raises(UnknownCountryError) as caught:
-        Retriever(case.bundle, case.encoder).answer(query_of("ZZ", [], 1))
-    assert (str(caught.value), caught.value.known) == ("unknown country 'ZZ'", tuple(sorted(SIZES)))
+        retriever(world).answer(query)
+    assert (str(caught.value), caught.value.known) == ("unknown country 'ZZ'", ("AA", "BB", "LL"))
+    answer = retriever(world, "AA").answer(query)
+    assert (answer.country.code, answer.fallback) == ("AA", Fallback.COUNTRY)
+    with pytest.raises(UnknownCountryError):
+        retriever(world, "YY").answer(query)
+
+
+def test_refusals_come_before_any_work() -> None:
+    """Unknown profile, price without prices, a feature of the wrong kind; a batch says which request it was."""
+    world = plentiful()
+    fine = query_of(world.countries["LL"], Request(((0, 1),), k=3), EVERY.name)
+    refused: list[tuple[type[Exception], Query]] = [
+        (UnknownProfileError, replace(fine, profile="none")),
+        (NoPricesError, replace(fine, filters=Filters(price=(0.0, 1.0)))),
+        (FeatureKindError, replace(fine, features={"age": "old"})),
+    ]
+    for error, query in refused:
+        fresh = encoders()
+        served = Retriever(world, fresh, PROFILES, None)  # type: ignore[arg-type]
+        with pytest.raises(error):
+            served.answer(query)
+        with pytest.raises(RefusedInBatchError) as caught:
+            served.answer_batch([fine, query])
+        assert (caught.value.position, type(caught.value.reason)) == (1, error)
+        assert not any(encoder.calls for encoder in fresh.values())
+
+
+def test_quotas_of_the_request_replace_those_of_the_profile() -> None:
+    """0 leaves a source out, a source that the profile has not is added, and counts are those asked for."""
+    world = plentiful()
+    country = world.countries["AA"]
+    request = Request(((0, 1), (1, 1)), k=10)
+    answer = retriever(world).answer(
+        query_of(country, request, EVERY.name, quotas={"led": 4, "pdn": 0, "popular": 2, "two_tower": 0})
+    )
+    assert [report.source for report in answer.reports] == ["led", "item_interaction", "similar", "popular"]
+    assert answer.reports[0].found == 4
+    added = retriever(world).answer(query_of(country, request, "led", quotas={"popular": 5}))
+    assert [(report.source, report.found) for report in added.reports] == [("led", 10), ("popular", 5)]
+    nothing = retriever(world).answer(query_of(country, request, "led", quotas={"led": 0}))
+    assert (nothing.backfilled, [report.source for report in nothing.reports]) == (10, ["popular"])
+
+
+def test_features_that_no_encoder_takes_are_counted() -> None:
+    """Whether the profile's sources use a feature does not matter, the bundle's encoders do."""
+    world = plentiful()
+    query = query_of(world.countries["AA"], Request(((0, 1),), k=3), "led", features={"age": 20.0, "mood": "good"})
+    assert retriever(world).answer(query).unused_features == 1
+
+
+def test_a_seed_that_is_not_known_counts_as_unknown() -> None:
+    """The history's unknown items and the seed are counted together."""
+    world = plentiful()
+    query = query_of(world.countries["AA"], Request(((0, 1), (-1, 1)), k=3), "similar", seed=refs([6]))
+    assert retriever(world).answer(query).unknown_items == 2
+
+
+def test_embeddings_are_given_when_asked_for() -> None:
+    """The vector of every source that has one, as its encoder gave it."""
+    world = plentiful()
+    country = world.countries["AA"]
+    request = Request(((0, 1), (3, 1)), k=3)
+    answer = retriever(world).answer(query_of(country, request, EVERY.name, return_embedding=True))
+    assert set(answer.embeddings) == {"led", "two_tower", "pdn"}
+    mean = country.led.vectors[[0, 3], :-1].mean(axis=0)
+    assert answer.embeddings["led"].tolist() == pytest.approx([*mean.tolist(), 1.0])
+    assert not retriever(world).answer(query_of(country, request, EVERY.name)).embeddings
+
+
+def test_without_profiles_the_default_is_made_of_what_the_bundle_has() -> None:
+    """LED alone is answered in its own order; with more sources, reciprocal rank decides."""
+    assert built_in_profile(("led",)).fusion == "single"
+    world = plentiful()
+    served = Retriever(world, world.encoders, {}, None)  # type: ignore[arg-type]
+    answer = served.answer(query_of(world.countries["AA"], Request(((0, 1),), k=PLENTY)))
+    assert [report.source for report in answer.reports][:4] == ["led", "two_tower", "pdn", "item_interaction"]
+    assert answer.profile == "default"
+
+
+def test_the_order_of_a_mixed_history_is_kept() -> None:
+    """Ids and keys are looked up apart and put back in their places."""
+    country = plentiful().countries["AA"]
+    ids, key = country.catalog.item_ids, country.catalog.details(1).item_key
+    items = [int(ids[3]), key, "none", int(ids[0]), 99, country.catalog.details(2).item_key]
+    assert resolve_rows(country, refs(items)).tolist() == [3, 1, -1, 0, -1, 2]

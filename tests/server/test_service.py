@@ -176,5 +176,5 @@ def test_a_passed_deadline_ends_the_call(server: RunningServer) -> None:
 def test_unknown_methods_are_unimplemented(server: RunningServer) -> None:
     """A method that the contract does not have is UNIMPLEMENTED."""
     with server.channel() as channel, pytest.raises(grpc.RpcError) as caught:
-        call_raw(channel, b"", method="RetrieveBatch")
+        call_raw(channel, b"", method="RetrieveAll")
     assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED

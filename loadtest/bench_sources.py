@@ -1,0 +1,199 @@
+"""`python -m loadtest.bench_sources`: what each source costs in process, and the sweep over selectivity and exclusions.
+
+One thread, one synthetic country (`loadtest.synthetic`), no transport. CPU is the process's own; encode and search are
+the sources' own stopwatch (whole microseconds), the rest is what is left: looking up rows, fusing, the answer. Medians
+are of single calls, so that a call which another process interrupted does not count.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Annotated, Any, cast
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from index_store.country import Country
+from index_store.grouping import best_places
+from loadtest.synthetic import HISTORY, SHARES, SyntheticItems, load_graph, synthetic_country
+from loadtest.synthetic_encoders import synthetic_encoders
+from server.answer import Answer
+from server.eligibility import eligibility
+from server.fusion import Ranked, fuse
+from server.profiles import FusionName, Profile, SourceName, SourceSetting
+from server.query import Filters, History, ItemRefs, Query
+from server.retrieval import Retriever
+from server.sources.base import NO_ROWS
+
+_SOURCES: tuple[SourceName, ...] = ("led", "two_tower", "pdn", "item_interaction", "similar", "popular")
+_FUSIONS: tuple[FusionName, ...] = ("reciprocal_rank", "weighted", "quota", "single")
+_K = 100
+_EXCLUSIONS = (0, 100, 1_000, 10_000)
+_WARM_UP = 30
+_SEED = 11
+
+
+def main(
+    items: Annotated[int, typer.Option(help="Catalogue size.")] = 1_000_000,
+    ef: Annotated[int, typer.Option(help="Search breadth of the graph.")] = 256,
+    calls: Annotated[int, typer.Option(help="Timed calls per line.")] = 300,
+    cache: Annotated[Path, typer.Option(help="Where the graph is kept between runs.")] = Path("build/bench"),
+    *,
+    sweep: Annotated[bool, typer.Option(help="Also sweep selectivity and exclusions.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines instead of tables.")] = False,
+) -> None:
+    """Measure, print, and keep nothing but the graph."""
+    console = Console(stderr=True)
+    with console.status("drawing items") as status:
+        drawn = SyntheticItems.draw(items)
+        index = load_graph(drawn, cache, lambda what, done, of: status.update(f"{what}: {done:,} of {of:,}"))
+        status.update("making the country")
+        country = synthetic_country(drawn, index, ef)
+        served = _retriever(country)
+        queries = _queries(drawn, country, calls)
+        status.update("timing sources")
+        tables = {"sources": _sources(served, queries), "fusion": _fusions(items, calls)}
+        if sweep:
+            status.update("sweeping")
+            tables["filters"] = _sweep(served, country, queries[: max(calls // 6, 10)])
+    _print(tables, as_json=as_json)
+
+
+def _retriever(country: Country) -> Retriever:
+    profiles: dict[str, Profile] = {name: Profile(name, (SourceSetting(name),), "single") for name in _SOURCES}
+    profiles["fused"] = Profile("fused", tuple(SourceSetting(name) for name in _SOURCES[:4]))
+    bundle = SimpleNamespace(countries={country.code: country}, sources=_SOURCES[:4])
+    return Retriever(cast("Any", bundle), synthetic_encoders(), profiles)
+
+
+def _queries(items: SyntheticItems, country: Country, count: int) -> list[Query]:
+    rng = np.random.default_rng(_SEED)
+    queries = []
+    for _ in range(count):
+        ids = country.catalog.item_ids[items.history(rng, HISTORY)]
+        history = History(_refs(ids), rng.choice([1, 4], HISTORY), np.zeros(HISTORY, dtype=np.int64))
+        queries.append(Query(country.code, history, _K, time_ms=0, features={"age": float(rng.integers(18, 80))}))
+    return queries
+
+
+def _refs(ids: NDArray[np.uint64]) -> ItemRefs:
+    return ItemRefs(len(ids), ids, np.arange(len(ids)), (), NO_ROWS)
+
+
+def _timed(call: Callable[[Query], Answer], queries: Sequence[Query]) -> dict[str, float]:
+    """Latency and its split, by the median of single calls, and the mean CPU of all; microseconds."""
+    for query in queries[:_WARM_UP]:
+        call(query)
+    parts = []
+    cpu = time.process_time_ns()
+    for query in queries:
+        start = time.perf_counter_ns()
+        answer = call(query)
+        wall = (time.perf_counter_ns() - start) / 1000
+        encode = sum(report.encode_us for report in answer.reports)
+        search = sum(report.search_us for report in answer.reports)
+        parts.append((wall, encode, search, wall - encode - search))
+    cpu_us = (time.process_time_ns() - cpu) / 1000 / len(queries)
+    wall, encode, search, rest = np.median(parts, axis=0).tolist()
+    p99 = float(np.percentile([part[0] for part in parts], 99))
+    return {"p50_us": wall, "p99_us": p99, "cpu_us": cpu_us, "encode_us": encode, "search_us": search, "rest_us": rest}
+
+
+def _sources(served: Retriever, queries: Sequence[Query]) -> list[dict[str, object]]:
+    return [
+        {"source": name, **_timed(served.answer, [replace(query, profile=name) for query in queries])}
+        for name in (*_SOURCES, "fused")
+    ]
+
+
+def _fusions(items: int, calls: int) -> list[dict[str, object]]:
+    """Four sources of 500 candidates."""
+    rng = np.random.default_rng(_SEED)
+    scores = np.linspace(1.0, 0.0, 500, dtype=np.float32)
+    lists = [Ranked(rng.choice(items, 500, replace=False), scores, quota=250) for _ in range(4)]
+    rows: list[dict[str, object]] = []
+    for fusion in _FUSIONS:
+        fuse(lists, fusion)
+        start = time.process_time_ns()
+        for _ in range(calls):
+            fuse(lists, fusion)
+        rows.append({"fusion": fusion, "cpu_us": (time.process_time_ns() - start) / 1000 / calls})
+    return rows
+
+
+def _sweep(served: Retriever, country: Country, queries: Sequence[Query]) -> list[dict[str, object]]:
+    """LED under merchants of every size, with ids excluded at random, and with the user's own best excluded."""
+    rng = np.random.default_rng(_SEED)
+    size, rows = country.catalog.size, []
+    for share in (*SHARES, 1.0):
+        merchants = () if share == 1.0 else (f"{share}",)
+        for count in _EXCLUSIONS:
+            excluded = [rng.choice(size, min(count, size), replace=False) for _ in queries]
+            rows.append(_swept(served, country, queries, share, merchants, excluded, f"{count}"))
+    best = [best_places(country.led.vectors @ _user(country, query), 1_000) for query in queries]
+    rows.append(_swept(served, country, queries, 1.0, (), best, "best 1000"))
+    return rows
+
+
+def _swept(
+    served: Retriever,
+    country: Country,
+    queries: Sequence[Query],
+    share: float,
+    merchants: tuple[str, ...],
+    excluded: Sequence[NDArray[np.int64]],
+    label: str,
+) -> dict[str, object]:
+    catalog = country.catalog
+    asked = [
+        replace(query, profile="led", filters=Filters(merchants, excluded=_refs(catalog.item_ids[rows])))
+        for query, rows in zip(queries, excluded, strict=True)
+    ]
+    timed = _timed(served.answer, asked)
+    recalls, short, plans = [], 0, set()
+    for query in asked:
+        answer = served.answer(query)
+        allowed = eligibility(catalog, query.filters, NO_ROWS)
+        recalls.append(_recall(country, query, answer, allowed.rows()))
+        short += len(answer.rows) < min(_K, allowed.count) or answer.backfilled > 0
+        plans.add(answer.reports[0].plan)
+    return {
+        "share": share, "excluded": label, "plan": "/".join(sorted(plans)), "p50_us": timed["p50_us"],
+        "cpu_us": timed["cpu_us"], "recall": float(np.mean(recalls)), "short": int(short),
+    }  # fmt: skip
+
+
+def _recall(country: Country, query: Query, answer: Answer, allowed: NDArray[np.int64]) -> float:
+    """Share of the exact best of the eligible rows that were found."""
+    exact = allowed[best_places(country.led.vectors[allowed] @ _user(country, query), query.k)]
+    return float(np.isin(exact, answer.rows).mean()) if len(exact) else 1.0
+
+
+def _user(country: Country, query: Query) -> NDArray[np.float32]:
+    """LED's user vector."""
+    history = country.led.vectors[country.catalog.rows_of_ids(query.history.items.item_ids), :-1]
+    return np.append(history.mean(axis=0), np.float32(1.0))
+
+
+def _print(tables: dict[str, list[dict[str, object]]], *, as_json: bool) -> None:
+    for title, rows in tables.items():
+        if as_json:
+            sys.stdout.writelines(json.dumps({"table": title, **row}) + "\n" for row in rows)
+            continue
+        table = Table(title=title)
+        for heading in rows[0]:
+            table.add_column(heading, justify="right")
+        for row in rows:
+            table.add_row(*(f"{value:,.4g}" if isinstance(value, float) else str(value) for value in row.values()))
+        Console().print(table)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,53 @@
+"""One call that waits, and how it ends: the only place that speaks pygrpc-native's call ids and status numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import grpc
+
+from server.errors import Refusal
+
+if TYPE_CHECKING:
+    from pygrpc_native._native import CallDetails  # only its stubs have it
+
+_NEVER_NS = 2**63
+# in grpcio's words, as below
+TOO_MANY = Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!")
+
+
+class Front(Protocol):
+    """The part of `pygrpc_native.NativeGrpcFront` that ends calls. Both give False if the caller has gone."""
+
+    def respond(self, call_id: int, payload: bytes) -> bool:
+        """Send the reply."""
+
+    def fail(
+        self, call_id: int, code: int, message: str, trailing_metadata: Sequence[tuple[str, str | bytes]] | None = None
+    ) -> bool:
+        """Send a status that is not OK."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A unary call whose request is complete. `deadline_ns` is on the clock of `time.perf_counter_ns`."""
+
+    call_id: int
+    raw: bytes
+    deadline_ns: int
+
+    def refuse(self, front: Front, refusal: Refusal) -> None:
+        """End it without a reply."""
+        front.fail(self.call_id, refusal.code.value[0], refusal.text, refusal.trailers)
+
+
+def deadline_of(details: "CallDetails | None", now_ns: int) -> int:
+    """Give the deadline of a call received at `now_ns`, nanoseconds on the same clock; far away if it has none."""
+    remaining_s = details[2] if details is not None else None
+    return _NEVER_NS if remaining_s is None else now_ns + int(remaining_s * 1e9)
+
+
+def too_large(found: int, limit: int) -> Refusal:
+    """Refuse a message of `found` bytes."""
+    text = f"SERVER: Received message larger than max ({found} vs. {limit})"
+    return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, text)

@@ -1,0 +1,99 @@
+"""The thread that answers calls: takes everything that waits, hands it to the desks, and again.
+
+    recv_batch → too many? too large? cancelled? → desk of the method → recv_batch …
+
+Nothing waits for a batch to fill: a batch is what came in while the one before was answered.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pygrpc_native import EVENT_CALL, NativeGrpcFront
+
+from server.exit_codes import FAILED
+from server.metrics import WorkerMetrics
+from server.native.call import TOO_MANY, Call, deadline_of, too_large
+from server.native.desk import Desk
+from server.settings import Settings
+from server.transport import Served
+
+if TYPE_CHECKING:
+    from pygrpc_native._native import DetailedEvent  # only its stubs have it
+
+_LOG = logging.getLogger(__name__)
+# more than can wait: every connection may have max_concurrent_rpcs calls open
+_TAKE_AT_MOST = 1 << 16
+# how soon an idle loop hears that the process ends; each round costs some 20 µs of CPU
+_IDLE_ROUND_MS = 100
+
+
+class CallLoop:
+    """Answers the calls of `front` until told to end, then closes it."""
+
+    def __init__(
+        self, front: NativeGrpcFront, settings: Settings, served: Sequence[Served[Any, Any]], metrics: WorkerMetrics
+    ) -> None:
+        self._front = front
+        self._max_bytes = settings.max_receive_bytes
+        self._max_calls = settings.max_concurrent_rpcs
+        self._desks = [Desk(one, metrics, front) for one in served]
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def end(self, within_s: float) -> None:
+        """Answer what waits, then close; after `within_s` seconds close whatever still waits."""
+        self._ending.set()
+        self._thread.join(within_s)
+        self._front.close()
+
+    def _run(self) -> None:
+        try:
+            self._answer_until_ending()
+            # at once: a call that comes in between is lost
+            self._front.close()
+        except BaseException:
+            # a worker that takes calls and never answers is worse than none: its generation replaces it
+            _LOG.exception("the thread that answers calls failed")
+            logging.shutdown()
+            os._exit(FAILED)
+
+    def _answer_until_ending(self) -> None:
+        receive = self._front.recv_batch_details
+        while True:
+            ending = self._ending.is_set()
+            events = receive(_TAKE_AT_MOST, 0 if ending else _IDLE_ROUND_MS)
+            if events:
+                self._answer(events)
+            elif ending or events is None:
+                return
+
+    def _answer(self, events: Sequence["DetailedEvent"]) -> None:
+        for method, calls in self._admit(events).items():
+            self._desks[method].answer(calls)
+
+    def _admit(self, events: Sequence["DetailedEvent"]) -> Mapping[int, Sequence[Call]]:
+        """Give the calls to answer by method; refuse what is too large or one too many, drop those that were ended."""
+        now_ns = time.perf_counter_ns()
+        ended = {event[1] for event in events if event[0] != EVENT_CALL}
+        admitted: dict[int, list[Call]] = {}
+        places = self._max_calls
+        for kind, call_id, method, raw, _, details in events:
+            if kind != EVENT_CALL or call_id in ended or raw is None:
+                continue
+            call = Call(call_id, raw, deadline_of(details, now_ns))
+            if len(raw) > self._max_bytes:
+                call.refuse(self._front, too_large(len(raw), self._max_bytes))
+            elif places:
+                places -= 1
+                admitted.setdefault(method, []).append(call)
+            else:
+                call.refuse(self._front, TOO_MANY)
+        return admitted

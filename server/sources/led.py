@@ -1,0 +1,94 @@
+"""LED: `u = mean(v_h)`, score `<u, v_i> + b_i` (Koch et al. 2020, sections 5.2 and 7.2). See docs/sources/led.md."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index_store.country import Country
+from models.encoder import OnnxEncoder
+from server.answer import Degradation, SourceEvidence
+from server.profiles import SourceName, SourceSetting
+from server.sources.base import Eligibility, Found, User
+from server.sources.mips import Space, search_eligible
+from server.sources.ordered import Order, first_eligible
+from server.sources.reporting import Stopwatch, found_by, plain_evidence
+
+BIAS_ORDER = "bias_order"
+
+
+class LedSource:
+    """Averages the history's vectors and searches by inner product; without a history the item bias decides."""
+
+    name: SourceName = "led"
+
+    def __init__(self, encoder: OnnxEncoder) -> None:
+        self._encoder = encoder
+
+    def serves(self, country: Country) -> bool:
+        """Every country has LED."""
+        return country.led is not None
+
+    def retrieve(
+        self,
+        country: Country,
+        users: Sequence[User],
+        wanted: Sequence[int],
+        eligible: Sequence[Eligibility],
+        setting: SourceSetting,  # noqa: ARG002 - LED has no settings
+    ) -> list[Found]:
+        """See `Source.retrieve`: one encode and one search for all users with a history."""
+        led = country.led
+        space = Space.of(led, country.catalog.size)
+        known = [number for number, user in enumerate(users) if len(user.rows)]
+        watch = Stopwatch()
+        vectors = led.encode(self._encoder, [users[number].rows for number in known]) if known else None
+        watch.encoded()
+        found: list[Found | None] = [None] * len(users)
+        if vectors is not None:
+            hits = search_eligible(
+                space, vectors, [wanted[number] for number in known], [eligible[number] for number in known]
+            )
+            shares = watch.share(len(known))
+            for number, vector, hit in zip(known, vectors, hits, strict=True):
+                found[number] = found_by(hit, wanted[number], shares, Degradation.NONE, vector)
+        return [
+            each or _by_bias(country, users[number], wanted[number], eligible[number])
+            for number, each in enumerate(found)
+        ]
+
+    def evidence(
+        self,
+        country: Country,
+        user: User,
+        found: Found,
+        places: NDArray[np.int64],
+        setting: SourceSetting,  # noqa: ARG002
+    ) -> list[SourceEvidence]:
+        """Name the interaction whose share `<v_h, v_i> / T` of the score is the largest, of equal ones the newest."""
+        plain = plain_evidence(self.name, found, places)
+        recent = user.rows[::-1][: self._encoder.spec.max_history]
+        if not len(recent):
+            return plain
+        items = country.led.vectors[:, :-1]
+        shares = items[found.rows[places]] @ items[recent].T / np.float32(len(recent))
+        best = np.argmax(shares, axis=1)
+        types = user.types[::-1]
+        return [
+            SourceEvidence(
+                self.name,
+                each.rank,
+                each.score,
+                history_row=int(recent[place]),
+                history_type=int(types[place]),
+                contribution=float(share[place]),
+            )
+            for each, place, share in zip(plain, best, shares, strict=True)
+        ]
+
+
+def _by_bias(country: Country, user: User, wanted: int, eligible: Eligibility) -> Found:
+    watch = Stopwatch()
+    biases = country.led.biases
+    rows, plan, looked = first_eligible(Order(country.led.bias_order, biases), wanted, eligible)
+    return Found(rows, biases[rows], BIAS_ORDER, plan, looked, *watch.share(1), user.lack)

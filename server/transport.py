@@ -1,0 +1,77 @@
+"""What carries the calls: the two transports behind one protocol, and the RPCs as both are given them.
+
+    worker → [Served, …] → open_transport → Edge (grpc.aio) or NativeEdge (HTTP/2 outside the GIL)
+
+The choice changes what a call costs, not what it says: docs/transports.md has the few differences.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any, Generic, Literal, Protocol, TypeAlias
+
+from server.edge import Edge, Observe, retrieval_handler
+from server.metrics import WorkerMetrics
+from server.service import AnswerT, RequestT, Rpc
+from server.settings import Settings
+
+Kind: TypeAlias = Literal["grpcio", "native"]
+
+
+class Transport(Protocol):
+    """A gRPC server with the retrieval service, standard health and reflection. One per process, after the fork."""
+
+    async def start(self, address: str, *, serving: bool) -> None:
+        """Bind `address` beside the other processes and answer; RuntimeError if it cannot be bound."""
+
+    def announce_end(self) -> None:
+        """Say NOT_SERVING from now on, to checks and to watches, while calls are still answered."""
+
+    def stop_listening(self) -> None:
+        """Leave new connections to the other processes on the port; those that exist go on."""
+
+    async def stop(self, grace_s: float) -> None:
+        """Accept nothing new, tell clients to connect again, and give calls in flight `grace_s` seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Many(Generic[RequestT, AnswerT]):
+    """How calls that wait together share work. A transport that sees one call at a time has no use for it.
+
+    Requests for which `group` gives the same can be answered together. `call` answers such requests, in order; if it
+    raises, each is called alone instead, to find whose fault it is.
+    """
+
+    group: Callable[[RequestT], Hashable]
+    call: Callable[[Sequence[RequestT]], Sequence[AnswerT]]
+
+
+@dataclass(frozen=True, slots=True)
+class Served(Generic[RequestT, AnswerT]):
+    """One RPC as a transport is given it: its name in `metrics.METHODS`, its steps, what records its answers.
+
+    `many` is None where calls share no work; they are then answered one by one.
+    """
+
+    name: str
+    rpc: Rpc[RequestT, AnswerT]
+    observe: Observe[RequestT, AnswerT] | None = None
+    many: Many[RequestT, AnswerT] | None = None
+
+
+def choose(setting: str) -> Kind:
+    """Say which transport `setting` means: "auto" is native where its package is installed."""
+    if setting == "auto":
+        return "native" if find_spec("pygrpc_native") else "grpcio"
+    return "native" if setting == "native" else "grpcio"
+
+
+def open_transport(
+    kind: Kind, settings: Settings, served: Sequence[Served[Any, Any]], metrics: WorkerMetrics
+) -> Transport:
+    """Make the transport that serves `served`; it does nothing before `start`."""
+    if kind == "native":
+        from server.native.edge import NativeEdge  # noqa: PLC0415 - its package is optional
+
+        return NativeEdge(settings, served, metrics)
+    return Edge(settings, {one.name: retrieval_handler(one.name, one.rpc, metrics, one.observe) for one in served})
