@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,12 @@ class Shop:
 
     def workspace(self, name: str = "runs", table: str = "log.parquet") -> Workspace:
         return Workspace(self.folder / name / "shop", self.load(table))
+
+
+@pytest.fixture(scope="session")
+def shop_in() -> Callable[[Path], Shop]:
+    """Give the maker of shops, for fixtures that outlive a test."""
+    return Shop
 
 
 @pytest.fixture

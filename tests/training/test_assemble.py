@@ -1,15 +1,19 @@
 """Assembly: catalogues per country, golden cases and calibration queries against their definitions."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from index_store.content import BundleContent
-from shortlist_training.assemble import Catalogue, Provenance, TrainedItems, assemble, exact_top, home_countries
+from shortlist_training.assemble import Provenance, SourceSet, TrainedItems, assemble
+from shortlist_training.catalogue import Catalogue
 from shortlist_training.config import PublishConfig
 from shortlist_training.errors import DataError
+from shortlist_training.histories import Histories
+from shortlist_training.sources.base import exact_top
 from shortlist_training.timelines import Log
 
 ITEMS, DIM = 12, 4
@@ -28,13 +32,16 @@ def small_log() -> Log:
         countries=["FR", "GB"],
         country=np.repeat([country[user] for user in timelines], lengths),
         split=np.array(["train", "train", "train", "train", "validation", "test"]),
+        times_ms=np.arange(sum(lengths), dtype=np.int64),
     )
 
 
 VOCABULARY = np.array([0, 1, 2, 3, 6, 7, 8, 9, 10])  # items of training users
 
 
-def built(config: PublishConfig, log: Log | None = None) -> BundleContent:
+def built(
+    config: PublishConfig, log: Log | None = None, country_biases: np.ndarray[Any, np.dtype[np.float32]] | None = None
+) -> BundleContent:
     rng = np.random.default_rng(2)
     catalogue = Catalogue(
         item_ids=np.arange(ITEMS, dtype=np.uint64) + 100,
@@ -44,8 +51,13 @@ def built(config: PublishConfig, log: Log | None = None) -> BundleContent:
         categories=None,
     )
     vectors = rng.standard_normal((len(VOCABULARY), DIM)).astype(np.float32)
-    trained = TrainedItems(VOCABULARY, vectors, rng.standard_normal(len(VOCABULARY)).astype(np.float32))
-    return assemble(log or small_log(), catalogue, trained, config, Provenance("f" * 64, 3, {"led": {"x": 1.0}}, {}))
+    biases = rng.standard_normal(len(VOCABULARY)).astype(np.float32)
+    none = np.zeros((0, 0), dtype=np.float32)
+    trained = TrainedItems(VOCABULARY, vectors, biases, none if country_biases is None else country_biases)
+    log = log or small_log()
+    histories = Histories.of(log, VOCABULARY)
+    provenance = Provenance("f" * 64, 3, {"led": {"x": 1.0}}, {})
+    return assemble(log, histories, catalogue, trained, SourceSet(), config, provenance)
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +147,7 @@ def test_timelines_name_users_and_their_home_country() -> None:
     assert [(t.user, t.country, list(t.item_ids), list(t.types)) for t in content.timelines] == [
         ("user0", "FR", [100, 101, 102, 100], [1, 1, 1, 1])
     ]
-    assert home_countries(small_log()).tolist() == [0, 1, 1, 1, 0, 1]
+    assert small_log().homes().tolist() == [0, 1, 1, 1, 0, 1]
 
 
 def test_min_interactions_thins_catalogues_and_may_empty_a_country() -> None:
@@ -148,3 +160,26 @@ def test_min_interactions_thins_catalogues_and_may_empty_a_country() -> None:
     assert list(built(PublishConfig(min_interactions=3)).countries) == ["GB"]
     with pytest.raises(DataError, match=r"lower publish\.min_interactions"):
         built(PublishConfig(min_interactions=50))
+
+
+def test_country_biases_give_every_country_its_own_order() -> None:
+    """With b_i + b_(i,c) a country's biases and its null history's order are its own; vectors stay shared."""
+    added = np.zeros((2, len(VOCABULARY)), dtype=np.float32)
+    added[0, :3] = [0.0, 50.0, 100.0]
+    content = built(PublishConfig(), country_biases=added)
+    plain = built(PublishConfig())
+    difference = content.countries["FR"].led_biases - plain.countries["FR"].led_biases
+    np.testing.assert_allclose(difference, [0.0, 50.0, 100.0], atol=1e-5)
+    np.testing.assert_array_equal(content.countries["GB"].led_biases, plain.countries["GB"].led_biases)
+    strangers = {case.country: list(case.item_ids) for case in content.golden if not case.history}
+    assert strangers["FR"] == [102, 101, 100]
+
+
+def test_a_country_where_nobody_lives_still_has_a_golden_history() -> None:
+    """FR's two users have moved to GB: a history of one of them stands for FR, so that its sources can be checked."""
+    log = small_log()
+    country = log.country.copy()
+    country[log.offsets[np.array([1, 5])] - 1] = 1  # the newest interactions of users 0 and 4
+    content = built(PublishConfig(), replace(log, country=country))
+    histories = [list(case.history) for case in content.golden if case.country == "FR"]
+    assert histories == [[100, 101, 102, 100], []]

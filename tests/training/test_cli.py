@@ -118,12 +118,30 @@ def test_changed_settings_ask_for_the_step_again(shop: Any) -> None:
     assert work.path("ingest.done").is_file()
 
 
-def test_ingesting_again_takes_back_what_was_made_of_it(shop: Any) -> None:
-    """A new ingest invalidates the training that used the old one."""
+def test_ingesting_other_data_takes_back_what_was_made_of_the_old(shop: Any) -> None:
+    """Ingesting the same log again keeps the training; another log invalidates it."""
     shop.write()
     for step in ("ingest", "train", "ingest"):
         assert invoke(shop.folder, step).exit_code == 0
+    shop.workspace().require("train.led")
+    shop.rows = shop.rows[:-1]
+    shop.write()
+    assert invoke(shop.folder, "ingest").exit_code == 0
     assert "run 'shortlist-train train'" in one_line(invoke(shop.folder, "evaluate"))
+
+
+def test_a_finished_step_is_not_done_again(shop: Any) -> None:
+    """`train` keeps what is finished with the same settings, and does it again when asked or when a setting changed."""
+    shop.write()
+    for step in ("ingest", "train"):
+        assert invoke(shop.folder, step).exit_code == 0
+    kept = invoke(shop.folder, "train")
+    assert "train.led is kept" in kept.stdout
+    assert "took" in invoke(shop.folder, "train", "--again").stdout
+    shop.settings["led"]["epochs"] = 2
+    shop.write()
+    changed = invoke(shop.folder, "train")
+    assert "is kept" not in changed.stdout
 
 
 def test_project_errors_exit_with_2(shop: Any) -> None:
@@ -165,7 +183,7 @@ def test_a_refused_bundle_exits_with_1(shop: Any, monkeypatch: pytest.MonkeyPatc
         message = "country BE: reached 0.5"
         raise RecallUnderTarget(message)
 
-    monkeypatch.setattr("shortlist_training.steps.publish", refuse)
+    monkeypatch.setattr("shortlist_training.steps.publishing.publish", refuse)
     shop.write()
     result = invoke(shop.folder, "run")
     assert result.exit_code == 1

@@ -38,6 +38,13 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"drop": [{"name": "n", "column": "sku", "equals": 1, "at_most": 2}]}, "rule 'n' needs exactly one of"),
     ({"drop": [{"name": "n", "column": "sku", "matches": "("}]}, "'matches' is not a regular expression"),
     ({"drop": [{"name": "n", "column": "sku", "equals": 1}] * 2}, "have the same name"),
+    ({"two_tower": {"split_by": "user"}}, r"'user' - at `\$\.two_tower\.split_by`"),
+    ({"two_tower": {"hidden": []}}, r"length >= 1 - at `\$\.two_tower\.hidden`"),
+    ({"pdn": {"users": {"origins": []}}}, r"'users\.origins' names at least one.* - at `\$\.pdn`"),
+    ({"pdn": {"users": {"origins": ["planet"]}}}, r"'planet' - at `\$\.pdn\.users\.origins\[0\]`"),
+    ({"item_interaction": {"sources": ["CLICK"]}}, r"'sources' names VIEW, FAVORITE, CART or PURCHASE"),
+    ({"item_interaction": {"targets": []}}, r"'targets' names .* at least one"),
+    ({"led": {"input_types": ["LOOK"]}}, r"'LOOK' - at `\$\.led\.input_types\[0\]`"),
     ({"items": {"path": "items.parquet"}}, "'path' and 'item' .* go together"),
 ]
 
@@ -80,3 +87,11 @@ def test_the_demo_project_is_valid() -> None:
     loaded = LoadedProject.read(path)
     assert (loaded.folder / loaded.project.interactions.path).is_file()
     assert len(loaded.project.interactions.country.mapping) == 38
+
+
+def test_a_source_is_learned_if_its_section_says_so(shop: Any) -> None:
+    """Absent and disabled sections leave their source out; an empty section is enough to have it."""
+    shop.settings |= {"two_tower": {}, "pdn": {"enabled": False}}
+    assert LoadedProject.read(shop.write_project()).project.sources() == ("two_tower",)
+    shop.settings |= {"pdn": {}, "item_interaction": {}}
+    assert LoadedProject.read(shop.write_project()).project.sources() == ("two_tower", "pdn", "item_interaction")

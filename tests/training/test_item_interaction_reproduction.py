@@ -29,7 +29,8 @@ from shortlist_training.reproduction.item_interaction_data import (
     session_questions,
     user_questions,
 )
-from shortlist_training.reproduction.parts import PartContext, PartResult
+from shortlist_training.reproduction.item_interaction_dimensions import PAPER, DimensionSettings
+from shortlist_training.reproduction.parts import Cell, PartContext, PartResult
 
 VIEW, CART, PURCHASE = InteractionType.VIEW, InteractionType.CART, InteractionType.PURCHASE
 Row = tuple[int, int, str, int]
@@ -135,10 +136,12 @@ SMALL = msgspec.structs.replace(GRIDS, epochs_and_rates=((3, 0.1),), copurchase=
 
 def test_sessions_part_reports_every_model(data: Path) -> None:
     """Rates lie in their intervals and rise with the candidates; ten of twenty items must hold nearly all purchases."""
-    settings = msgspec.structs.replace(SESSIONS, grids=SMALL, sizes=(1, 10, 20))
+    settings = msgspec.structs.replace(
+        SESSIONS, grids=SMALL, sizes=(1, 10, 20), dimensions=DimensionSettings(dims=(2, 100), seeds=1)
+    )
     result = item_interaction_sessions.run(context(data), settings)
     shown = {table.title: dict(table.rows) for table in result.tables}
-    assert len(shown) == 5
+    assert len(shown) == 6
     rates = shown["Hit rate of purchases, as equation 3 (figure 3)"]
     assert set(rates) >= {"view-interaction", "cart-interaction", "no-interaction", "co-purchase", "popularity"}
     for cells in rates.values():
@@ -147,8 +150,20 @@ def test_sessions_part_reports_every_model(data: Path) -> None:
         assert all(cell.low <= cell.value <= cell.high for cell in cells)
     assert rates["view-interaction"][1].value > 0.9
     assert shown["Coverage of source items (table 2)"]["view-interaction"][0].value == 1.0
+    by_dimension = next(table for table in result.tables if table.title.endswith("(table 3)"))
+    for _, cells in by_dimension.rows:
+        changes = {name: cell for name, cell in zip(by_dimension.columns, cells, strict=True) if "in %" in name}
+        assert changes["d = 100 in %, other items"] == Cell(0.0, 0.0, 0.0)
+        assert changes["d = 2 in %, other items"].value <= 0
+        assert changes["paper: d = 2 in %"] is None
     assert len(result.plots) == 3
     assert msgspec.json.decode(msgspec.json.encode(result), type=PartResult) == result
+
+
+def test_the_compared_dimensions_are_the_papers() -> None:
+    """Table 3's columns: 25, 50 and 75 against the 100 of the settings."""
+    assert SESSIONS.dimensions.dims == tuple(PAPER["view-interaction"]) == (25, 50, 75)
+    assert {choice.skipgram.dim for choice in GRIDS.embeddings(typed=True, custom="centre")} == {100}
 
 
 def test_users_part_finds_the_users_group(data: Path) -> None:

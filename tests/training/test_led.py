@@ -1,5 +1,6 @@
 """The LED model and its training; the losses have a file of their own."""
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -7,6 +8,7 @@ import torch
 from shortlist_training.config import LedConfig
 from shortlist_training.led import Led
 from shortlist_training.metrics import fold_in
+from shortlist_training.roles import Roles
 from shortlist_training.timelines import incidence
 from shortlist_training.train import (
     Validation,
@@ -65,9 +67,9 @@ def test_random_and_time_splits_partition_a_history() -> None:
     """Without dropout input and target are the whole history; by time the target is its newest part."""
     history = np.arange(10, dtype=np.int64)
     rng = np.random.default_rng(0)
-    by_time = input_and_target(history, LedConfig(split_by="time", dropout=0.0), rng)
+    by_time = input_and_target(Roles(history), LedConfig(split_by="time", dropout=0.0), rng)
     assert [part.tolist() for part in by_time] == [list(range(8)), [8, 9]]
-    at_random = input_and_target(history, LedConfig(dropout=0.0), rng)
+    at_random = input_and_target(Roles(history), LedConfig(dropout=0.0), rng)
     assert sorted(np.concatenate(at_random).tolist()) == list(range(10))
     assert len(at_random[1]) == 2
 
@@ -76,7 +78,7 @@ def test_dropout_leaves_at_least_one_input() -> None:
     """However strong the dropout, a user keeps some input, and two items always give one target."""
     rng = np.random.default_rng(0)
     for _ in range(50):
-        inputs, targets = input_and_target(np.array([3, 4]), LedConfig(dropout=0.99), rng)
+        inputs, targets = input_and_target(Roles(np.array([3, 4])), LedConfig(dropout=0.99), rng)
         assert len(inputs) == len(targets) == 1
 
 
@@ -86,7 +88,9 @@ def test_negatives_are_never_the_users_own_items() -> None:
     known = incidence(histories, 6)
     config = LedConfig(batch_users=2, negatives=100, dropout=0.0)
     seen = 0
-    for batch in batches(histories, known, negative_distribution(known, 0.0), config, np.random.default_rng(0)):
+    for batch in batches(
+        [Roles(rows) for rows in histories], known, negative_distribution(known, 0.0), config, np.random.default_rng(0)
+    ):
         assert batch.pool.tolist() == [0, 1, 2, 3, 4, 5]
         assert batch.in_pool.all()
         for row in range(len(batch.targets)):
@@ -135,3 +139,22 @@ def test_scores_are_mean_dot_plus_bias() -> None:
     biases = np.array([0.5, 0.0, -1.0], dtype=np.float32)
     scores = led_scores(incidence([np.array([0, 1]), np.zeros(0, dtype=np.int64)], 3), vectors, biases)
     np.testing.assert_allclose(scores, [[1.0, 2.0, 0.5], [0.5, 0.0, -1.0]])
+
+
+def test_country_biases_learn_what_a_country_wants() -> None:
+    """Of users alike but for their country, each country's own item gets the higher bias; without, there is none."""
+    rng = np.random.default_rng(0)
+    users = [Roles(np.array([*rng.permutation(4)[:2], 4 + user % 2]), country=user % 2) for user in range(80)]
+    inputs = incidence([np.array([0, 1])] * 2, 6)
+    validation = Validation(inputs, incidence([np.array([4]), np.array([5])], 6), np.array([0, 1]))
+    initial = np.zeros((6, 2), dtype=np.float32)
+    config = LedConfig(epochs=20, learning_rate=0.05, batch_users=20, dropout=0.0, patience=20, per_country_biases=True)
+    trained = train(users, initial, validation, config, 0, lambda _: None, countries=2)
+    assert trained.country_biases.shape == (2, 6)
+    assert trained.country_biases[0, 4] > trained.country_biases[0, 5]
+    assert trained.country_biases[1, 5] > trained.country_biases[1, 4]
+    strong = msgspec.structs.replace(config, country_regularization=100.0)
+    held = train(users, initial, validation, strong, 0, lambda _: None, countries=2)
+    assert np.abs(held.country_biases).max() < np.abs(trained.country_biases).max() / 2
+    plain = msgspec.structs.replace(config, per_country_biases=False)
+    assert train(users, initial, validation, plain, 0, lambda _: None, countries=2).country_biases.shape == (0, 6)

@@ -22,6 +22,7 @@ from shortlist_training.led import (
     negative_sampling_loss,
 )
 from shortlist_training.metrics import fold_in
+from shortlist_training.roles import Roles
 from shortlist_training.timelines import incidence
 from shortlist_training.train import (
     Validation,
@@ -152,11 +153,11 @@ def test_negative_sampling_is_finite_without_negatives() -> None:
 def test_reconstructing_losses_have_the_same_items_in_input_and_target(loss: str) -> None:
     """Without dropout input and target are the history; dropout thins the input only (section 6.3)."""
     history, rng = np.arange(40, dtype=np.int64), np.random.default_rng(0)
-    inputs, targets = input_and_target(history, LedConfig(loss=loss, dropout=0.0), rng)
+    inputs, targets = input_and_target(Roles(history), LedConfig(loss=loss, dropout=0.0), rng)
     assert inputs.tolist() == targets.tolist() == history.tolist()
-    inputs, targets = input_and_target(history, LedConfig(loss=loss, dropout=0.5), rng)
+    inputs, targets = input_and_target(Roles(history), LedConfig(loss=loss, dropout=0.5), rng)
     assert set(inputs) < set(targets) == set(history)
-    _, targets = input_and_target(history, LedConfig(loss=loss, max_targets=7), rng)
+    _, targets = input_and_target(Roles(history), LedConfig(loss=loss, max_targets=7), rng)
     assert len(set(targets.tolist())) == 7
 
 
@@ -165,7 +166,9 @@ def test_the_full_loss_has_all_items_in_its_pool() -> None:
     histories = [np.array([0, 5]), np.array([1, 2, 3])]
     known = incidence(histories, 6)
     config = LedConfig(loss="mult", negatives=2)
-    (batch,) = batches(histories, known, negative_distribution(known, 0.0), config, np.random.default_rng(0))
+    (batch,) = batches(
+        [Roles(rows) for rows in histories], known, negative_distribution(known, 0.0), config, np.random.default_rng(0)
+    )
     assert batch.pool.tolist() == list(range(6))
     assert batch.in_pool.all()
 
@@ -194,7 +197,9 @@ def test_every_user_may_have_a_pool_of_its_own() -> None:
     histories = [np.array([0, 1, 2]), np.array([3, 4]), np.array([0, 4, 5])]
     known = incidence(histories, 6)
     config = LedConfig(batch_users=3, negatives=50, negatives_per="user")
-    (batch,) = batches(histories, known, negative_distribution(known, 0.0), config, np.random.default_rng(0))
+    (batch,) = batches(
+        [Roles(rows) for rows in histories], known, negative_distribution(known, 0.0), config, np.random.default_rng(0)
+    )
     assert batch.pool.shape == batch.is_negative.shape == (3, 50)
     allowed = [set(batch.pool[row][batch.is_negative[row]].tolist()) for row in range(3)]
     assert sorted(map(sorted, allowed)) == [[0, 1, 2, 5], [1, 2, 3], [3, 4, 5]]

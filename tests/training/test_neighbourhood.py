@@ -3,8 +3,8 @@
 import numpy as np
 import scipy.sparse as sp
 
-from shortlist_training.baselines import gram
-from shortlist_training.neighbourhood import cosine, nearest, pearson, slim
+from shortlist_training.baselines import ease, gram
+from shortlist_training.neighbourhood import LinearConfig, cosine, ease_and_slim, nearest, pearson, slim
 
 
 def log() -> sp.csr_matrix:
@@ -68,3 +68,18 @@ def test_slim_solves_its_problem_column_by_column() -> None:
                     rest = matrix[other, item] - matrix[other] @ weights + matrix[other, other] * weights[other]
                     weights[other] = max(rest - 0.5, 0.0) / (matrix[other, other] + 2.0)
         np.testing.assert_allclose(found[:, item], weights, atol=1e-3)
+
+
+def test_ease_and_slim_are_averaged() -> None:
+    """With enough iterations it is the mean of the two, each solved alone with its own penalties."""
+    matrix = gram(log())
+    found = ease_and_slim(matrix, LinearConfig(l2=2.0, l1=0.5, rho=20.0, iterations=400))
+    expected = (ease(matrix, 22.0) + slim(matrix, l2=2.0, l1=0.5, iterations=400, rho=20.0)) / 2
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_penalties_shrink_with_the_users() -> None:
+    """Twice the users with twice the penalties give the same weights."""
+    config = LinearConfig(l2=2.0, l1=0.5, rho=20.0, iterations=50)
+    whole = ease_and_slim(2 * gram(log()), config)
+    np.testing.assert_allclose(ease_and_slim(gram(log()), config.of_part(0.5)), whole, atol=1e-5)

@@ -7,10 +7,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import scipy.sparse as sp
 
-from shortlist_training.baselines import ease, gram
+from shortlist_training.baselines import gram
+from shortlist_training.neighbourhood import LinearConfig, ease_and_slim
 from shortlist_training.pdn.cooccurrence import BUCKETS, STATISTICS, edges, pairs, statistics
 from shortlist_training.pdn.features import activity_codes, count_codes, popularity_codes, read_profiles
 from shortlist_training.pdn.views import look, views
+
+LINEAR = LinearConfig(l2=2.0, l1=0.1, rho=1.0)
 
 
 def log(users: int = 50, items: int = 12) -> sp.csr_matrix:
@@ -18,9 +21,9 @@ def log(users: int = 50, items: int = 12) -> sp.csr_matrix:
 
 
 def test_statistics_by_their_definitions() -> None:
-    """Cosine, share of users and PMI of one pair, and EASE's own weights."""
+    """Cosine, share of users and PMI of one pair, and the mean of EASE's and SLIM's weights."""
     history = log()
-    found, together = statistics(history, 3.0)
+    found, together = statistics(history, LINEAR)
     dense = history.toarray()
     both, j_users, i_users = (dense[:, 2] * dense[:, 5]).sum(), dense[:, 2].sum(), dense[:, 5].sum()
     named = dict(zip(STATISTICS, found[:, 2, 5].tolist(), strict=True))
@@ -28,12 +31,12 @@ def test_statistics_by_their_definitions() -> None:
     np.testing.assert_allclose(named["cosine"], both / np.sqrt(j_users * i_users), rtol=1e-5)
     np.testing.assert_allclose(named["count"], both / 50, rtol=1e-5)
     np.testing.assert_allclose(named["lift"], np.log(50 * both / (j_users * i_users)), rtol=1e-5)
-    np.testing.assert_allclose(found[STATISTICS.index("ease")], ease(gram(history), 3.0))
+    np.testing.assert_allclose(found[STATISTICS.index("linear")], ease_and_slim(gram(history), LINEAR))
 
 
 def test_buckets_keep_the_order_of_values() -> None:
-    """A larger value never lies in a lower bucket, and pairs that nobody has are bucket 0 of all but EASE."""
-    found, together = statistics(log(), 3.0)
+    """A larger value never lies in a lower bucket, and pairs that nobody has are bucket 0 of all but the linear one."""
+    found, together = statistics(log(), LINEAR)
     buckets = pairs(found, together, edges(found, together))
     for place in range(len(STATISTICS)):
         order = np.argsort(found[place][together])
@@ -43,15 +46,15 @@ def test_buckets_keep_the_order_of_values() -> None:
     assert buckets.max() <= BUCKETS
 
 
-def test_ease_means_lie_between_their_cuts() -> None:
+def test_linear_means_lie_between_their_cuts() -> None:
     """A bucket's mean is a value of that bucket."""
-    found, together = statistics(log(200, 40), 3.0)
+    found, together = statistics(log(200, 40), LINEAR)
     cut = edges(found, together)
     values = found[0].ravel()
     for bucket in range(BUCKETS):
         inside = values[np.searchsorted(cut.cuts[0], values, side="right") == bucket]
         if len(inside):
-            np.testing.assert_allclose(cut.ease_means[bucket], inside.mean(dtype=np.float64), atol=1e-6)
+            np.testing.assert_allclose(cut.linear_means[bucket], inside.mean(dtype=np.float64), atol=1e-6)
 
 
 def test_a_users_own_history_is_not_in_the_view_of_its_fold() -> None:
@@ -59,16 +62,16 @@ def test_a_users_own_history_is_not_in_the_view_of_its_fold() -> None:
     before = log()
     after = before.copy().tolil()
     after[4] = 1 - before[4].toarray()
-    first = views(before, 5, 3.0, 2, lambda _a, _b, _c: None)
+    first = views(before, 5, LINEAR, 2, lambda _a, _b, _c: None)
     fold = int(first.fold[4])
-    second = look(sp.csr_matrix(after)[first.fold != fold], 3.0 * 4 / 5, first.edges)
+    second = look(sp.csr_matrix(after)[first.fold != fold], LINEAR.of_part(4 / 5), first.edges)
     np.testing.assert_array_equal(first.held_out[fold].buckets, second.buckets)
     np.testing.assert_array_equal(first.held_out[fold].popularity, second.popularity)
 
 
 def test_every_user_is_in_one_fold_of_even_size() -> None:
     """Folds differ by one user at most."""
-    found = views(log(), 4, 3.0, 2, lambda _a, _b, _c: None)
+    found = views(log(), 4, LINEAR, 2, lambda _a, _b, _c: None)
     assert np.ptp(np.bincount(found.fold)) <= 1
     assert len(found.held_out) == 4
 

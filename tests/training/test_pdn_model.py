@@ -1,7 +1,7 @@
 """PDN's equations, batches and serving against naive loops over paths."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 from torch import nn
 
 from shortlist_training.leave_one_out import Cases, hold_out_one
+from shortlist_training.neighbourhood import LinearConfig
 from shortlist_training.pdn.cooccurrence import BUCKETS, STATISTICS
 from shortlist_training.pdn.features import Fields, Profiles, activity_codes
 from shortlist_training.pdn.greedy import greedy_scorer, retrieve
 from shortlist_training.pdn.inference import Served, serve
-from shortlist_training.pdn.model import Pdn, PdnConfig, cross_entropy, path_weights, to_tensor
+from shortlist_training.pdn.model import Pdn, PdnConfig, cross_entropy, listwise, path_weights, to_tensor
 from shortlist_training.pdn.pairs import build_index, candidate_pairs
 from shortlist_training.pdn.tables import table_sum
 from shortlist_training.pdn.train import TrainConfig, epoch_batches, pair_weights, sample, scores, train
 from shortlist_training.pdn.views import Views, views
-from shortlist_training.pdn.warm_start import start_from_ease
+from shortlist_training.pdn.warm_start import FactorConfig, factorize, start_from_factors, start_from_linear
 
 USERS, ITEMS, GENRES = 40, 24, 3
 
@@ -50,14 +51,14 @@ def cases() -> Cases:
 
 @pytest.fixture(scope="module")
 def seen(cases: Cases) -> Views:
-    return views(cases.history, 4, 5.0, 1, ignore)
+    return views(cases.history, 4, LinearConfig(3.0, 0.1, 2.0), 1, ignore)
 
 
 @pytest.fixture(scope="module")
 def model(seen: Views) -> Pdn:
     torch.manual_seed(4)
-    pdn = Pdn(profiles(), PdnConfig(id_dim=4, field_dim=3, hidden=6, direct_dim=4, path_start=-1.0))
-    start_from_ease(pdn, seen.edges, 0.05)
+    pdn = Pdn(profiles(), PdnConfig(id_dim=4, field_dim=3, hidden=6, direct_dim=4, path_start=-1.0, direct_start=-1.0))
+    start_from_linear(pdn, seen.edges, 0.05)
     with torch.no_grad():
         for parameter in pdn.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -108,6 +109,53 @@ def test_cross_entropy_of_a_positive_without_any_path_is_finite() -> None:
     assert torch.isfinite(score.grad).all()
 
 
+def test_the_listwise_loss_by_hand() -> None:
+    """Each positive against the negatives only: not against other positives, nor what weighs nothing."""
+    score = torch.tensor([[2.0, 1.0, 3.0, 0.5, 9.0]])
+    label = torch.tensor([[1.0, 0.0, 1.0, 0.0, 0.0]])
+    weight = torch.tensor([[1.0, 5.0, 3.0, 7.0, 0.0]])
+    against = math.exp(2 * 1.0) + math.exp(2 * 0.5)
+    first, second = (-math.log(math.exp(2 * y) / (math.exp(2 * y) + against)) for y in (2.0, 3.0))
+    found = listwise(score, label, weight, torch.tensor([[2.0]]))
+    assert float(found) == pytest.approx((first + 3 * second) / 4, rel=1e-6)
+
+
+def test_the_listwise_loss_ignores_what_all_of_a_users_scores_share() -> None:
+    """A constant per user, such as n offsets, changes neither the loss nor its gradient."""
+    torch.manual_seed(5)
+    label, weight = (torch.rand(3, 8) < 0.4).float(), torch.rand(3, 8)
+    grads, found = [], []
+    for shift in (0.0, 5.0):
+        score = torch.linspace(0.1, 2.0, 24).view(3, 8).requires_grad_()
+        loss = listwise(score + shift * torch.tensor([[1.0], [2.0], [3.0]]), label, weight, torch.full((3, 1), 2.0))
+        loss.backward()
+        grads.append(score.grad)
+        found.append(loss.detach())
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(grads[0], grads[1], rtol=1e-4, atol=1e-5)
+
+
+def test_the_listwise_loss_of_a_user_without_negatives_is_nothing() -> None:
+    """A user who has all of the pool is no loss, and does not spoil the gradient of the others."""
+    score = torch.tensor([[1.0, 2.0], [0.5, 0.5]], requires_grad=True)
+    loss = listwise(score, torch.tensor([[1.0, 1.0], [1.0, 0.0]]), torch.ones(2, 2), torch.ones(2, 1))
+    loss.backward()
+    assert float(loss.detach()) == pytest.approx(math.log(2.0) / 3)
+    assert score.grad is not None
+    np.testing.assert_allclose(score.grad.numpy(), [[0.0, 0.0], [-0.5 / 3, 0.5 / 3]], atol=1e-6)
+
+
+def test_without_bias_net_one_slope_serves_all() -> None:
+    """The slope depends on activity only with the bias net."""
+    activity = torch.tensor([1, 2])
+    for bias, alike in ((True, False), (False, True)):
+        pdn = Pdn(profiles(), PdnConfig(hidden=4, bias=bias))
+        with torch.no_grad():
+            pdn.slope.weight[2] += 1.0
+        first, second = pdn.slopes(activity).flatten().tolist()
+        assert (first == second) is alike
+
+
 def test_table_sum_has_the_gradient_of_embedding_bag() -> None:
     """The fast gradient equals torch's."""
     index = torch.randint(0, 7, (30, 3), generator=torch.Generator().manual_seed(1))
@@ -130,7 +178,7 @@ def test_simnet_is_an_mlp_on_the_concatenation(model: Pdn, seen: Views, cases: C
 
 
 def test_training_and_serving_compute_the_same_score(model: Pdn, seen: Views, cases: Cases) -> None:
-    """A batch's y without bias is what serving gives for the same view, positives without themselves as triggers."""
+    """A batch's y without bias is what serving gives for the same view; a positive's paths count for one more."""
     activity = activity_codes(cases.history)
     users, pool = np.array([3, 0, 17]), np.arange(0, ITEMS, 2)
     batch = sample(cases, activity, users, pool, TrainConfig(), np.random.default_rng(0))
@@ -139,33 +187,38 @@ def test_training_and_serving_compute_the_same_score(model: Pdn, seen: Views, ca
         bias = model.bias_weight(batch.activity, popularity[batch.pool])
         found = (scores(model, batch, seen.everybody) - bias).numpy()
     served = serve(model, cases.history, seen.everybody)
-    expected = [[naive_score(model, served, user, item) for item in pool] for user in users]
-    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    expected = np.array([[naive_score(model, served, user, item) for item in pool] for user in users])
+    direct = served.direct_weight(users, served.items[pool])
+    count = np.diff(cases.history.indptr)[users][:, None]
+    more = count / (count - cases.history[users][:, pool].toarray())
+    np.testing.assert_allclose(found, (expected - direct) * more + direct, rtol=1e-4)
     np.testing.assert_allclose(served.score_all(users)[:, pool], expected, rtol=1e-4)
     np.testing.assert_allclose(served.score_pairs(users, np.tile(pool, (3, 1))), expected, rtol=1e-4)
 
 
-def test_a_capped_history_keeps_the_size_of_the_sum(cases: Cases) -> None:
-    """The scale makes up for triggers that were not taken."""
-    activity = activity_codes(cases.history)
-    users = np.arange(5)
-    batch = sample(cases, activity, users, np.arange(4), TrainConfig(max_triggers=3), np.random.default_rng(0))
-    taken = np.bincount(batch.owner.numpy(), minlength=5)
-    assert (taken <= 3).all()
-    np.testing.assert_allclose(taken * batch.scale.numpy(), np.diff(cases.history.indptr)[:5], rtol=1e-6)
+def test_a_capped_history_keeps_the_size_of_the_sum(seen: Views, cases: Cases) -> None:
+    """Where all paths weigh the same, the sum of those taken is scaled to all triggers."""
+    users, pool = np.arange(5), np.arange(4)
+    fitting = TrainConfig(max_triggers=3)
+    batch = sample(cases, activity_codes(cases.history), users, pool, fitting, np.random.default_rng(0))
+    assert (np.bincount(batch.owner.numpy(), minlength=5) <= 3).all()
+    pdn = Pdn(profiles(), PdnConfig(hidden=4, direct=False, bias=False))
+    with torch.no_grad():
+        for parameter in [*pdn.sim.parameters(), *pdn.trig.parameters()]:
+            parameter.zero_()
+        found = scores(pdn, batch, seen.everybody).numpy()
+    expected = np.diff(cases.history.indptr)[:5, None] * math.log(2.0)
+    np.testing.assert_allclose(found, np.tile(expected, (1, 4)), rtol=1e-5)
 
 
-def test_held_out_targets_are_never_trained_on(cases: Cases) -> None:
-    """A validation target is neither trigger nor sample, whatever the pool."""
-    batch = sample(
-        cases,
-        activity_codes(cases.history),
-        np.arange(USERS),
-        np.arange(ITEMS),
-        TrainConfig(),
-        np.random.default_rng(0),
-    )
-    assert not batch.weight.numpy()[np.arange(USERS), cases.targets].any()
+def test_held_out_targets_are_like_any_unknown_item(cases: Cases) -> None:
+    """A validation target is no trigger and no positive, and weighs what all other negatives of its user weigh."""
+    activity, pool = activity_codes(cases.history), np.arange(ITEMS)
+    batch = sample(cases, activity, np.arange(USERS), pool, TrainConfig(), np.random.default_rng(0))
+    at = (np.arange(USERS), cases.targets)
+    assert not batch.label.numpy()[at].any()
+    negative = np.where(batch.label.numpy() > 0, 0.0, batch.weight.numpy())
+    np.testing.assert_array_equal(batch.weight.numpy()[at], negative.max(1))
     assert not ((batch.triggers.numpy() == cases.targets[batch.owner.numpy()]).any())
 
 
@@ -188,18 +241,45 @@ def test_an_epoch_has_every_user_once_in_its_own_fold(seen: Views, cases: Cases)
     np.testing.assert_array_equal(np.sort(np.concatenate(users)), np.arange(USERS))
 
 
-def test_the_warm_start_weighs_paths_as_ease_does(seen: Views) -> None:
-    """At first e^s is EASE's bucket mean plus the offset, for every pair, never below a small part of the offset."""
+def test_the_warm_start_weighs_paths_as_linear_cf_does(seen: Views) -> None:
+    """At first a path weighs the linear bucket's mean plus the offset, never below a part of the offset."""
     offset = 0.5
     pdn = Pdn(profiles(), PdnConfig(hidden=4))
-    start_from_ease(pdn, seen.edges, offset)
-    with torch.no_grad():
-        pdn.sim.out.weight[0, 1:] = 0.0
+    start_from_linear(pdn, seen.edges, offset)
     served = serve(pdn, sp.csr_matrix(np.ones((USERS, ITEMS), dtype=np.float32)), seen.everybody)
-    bucket = seen.everybody.buckets[STATISTICS.index("ease")].astype(int) - 1
-    expected = seen.edges.ease_means[bucket] + offset
+    bucket = seen.everybody.buckets[STATISTICS.index("linear")].astype(int) - 1
+    expected = seen.edges.linear_means[bucket] + offset
     off = ~np.eye(ITEMS, dtype=bool)
-    np.testing.assert_allclose(np.exp(served.similarity)[off], np.maximum(expected, 0.025)[off], rtol=1e-3)
+    found = np.log1p(np.exp(served.similarity))
+    np.testing.assert_allclose(found[off], np.maximum(expected, 0.025)[off], rtol=1e-3)
+
+
+def test_the_direct_net_starts_at_the_factors_and_stays(cases: Cases) -> None:
+    """d_ui is the weighted product of the factors, whatever the other fields, and nothing of it learns."""
+    factors = factorize(cases.history, FactorConfig(factors=4, iterations=3), 1)
+    pdn = Pdn(profiles(), PdnConfig(hidden=4, direct_dim=4))
+    start_from_factors(pdn, factors, 0.3)
+    with torch.no_grad():
+        people = pdn.direct_user(torch.arange(USERS), torch.arange(USERS) % 3)
+        found = people @ pdn.direct_item(torch.arange(ITEMS), torch.arange(ITEMS) % 5).T
+    np.testing.assert_allclose(found.numpy(), 0.3 * factors.users @ factors.items.T, rtol=1e-3, atol=1e-5)
+    assert not any(parameter.requires_grad for parameter in pdn.user_tower.parameters())
+    assert not pdn.direct_items.id.weight.requires_grad
+
+
+def test_factors_of_another_width_are_refused(cases: Cases) -> None:
+    """The message names the setting and both widths."""
+    factors = factorize(cases.history, FactorConfig(factors=3, iterations=1), 1)
+    with pytest.raises(ValueError, match="direct_dim: 4, but the factors to start from have 3"):
+        start_from_factors(Pdn(profiles(), PdnConfig(hidden=4, direct_dim=4)), factors, 0.3)
+
+
+def test_factors_predict_the_log(cases: Cases) -> None:
+    """What users have gets more than what they do not have, and a seed gives the same factors again."""
+    first, second = (factorize(cases.history, FactorConfig(factors=4), 1) for _ in range(2))
+    np.testing.assert_array_equal(first.users, second.users)
+    found, known = first.users @ first.items.T, cases.history.toarray() > 0
+    assert found[known].mean() > 1.5 * found[~known].mean()
 
 
 def test_greedy_with_everything_is_the_whole_model(model: Pdn, seen: Views, cases: Cases) -> None:
@@ -213,15 +293,18 @@ def test_greedy_with_everything_is_the_whole_model(model: Pdn, seen: Views, case
 
 
 def test_greedy_is_equation_14(model: Pdn, seen: Views, cases: Cases) -> None:
-    """Top-m triggers, top-k items of each, softplus of both hops summed per item, direct weight once."""
+    """Top-m triggers, softplus of both hops summed per candidate, direct weight once; other pairs weigh their mean."""
     served = serve(model, cases.history, seen.everybody)
     index = build_index(model, seen.everybody, profiles(), 4, 10, 6)
     triggers, weight = served.triggers_of(9)
-    total: dict[int, float] = {}
-    for place in np.argsort(-weight, kind="stable")[:3]:
-        for item, related in zip(index.items[triggers[place]], index.similarity[triggers[place]], strict=True):
-            path = math.log1p(math.exp(float(weight[place] + related)))
-            total[int(item)] = total.get(int(item), 0.0) + path
+    top = np.argsort(-weight, kind="stable")[:3]
+    reached = {int(item) for place in top for item in index.items[triggers[place]]}
+    total = dict.fromkeys(reached, 0.0)
+    for place in top:
+        j = triggers[place]
+        known = dict(zip(index.items[j].tolist(), index.similarity[j].tolist(), strict=True))
+        for item in reached:
+            total[item] += math.log1p(math.exp(float(weight[place]) + known.get(item, float(index.rest[j]))))
     candidates, found = retrieve(served, index, 9, 3)
     assert candidates.tolist() == sorted(total)
     direct = served.direct_weight(np.array([9]), served.items[candidates])[0]
@@ -252,13 +335,19 @@ def test_the_index_holds_the_best_of_the_candidates(model: Pdn, seen: Views, cas
         best = rows[np.argsort(-served.similarity[item, rows], kind="stable")[:3]]
         np.testing.assert_array_equal(index.items[item], best)
         np.testing.assert_allclose(index.similarity[item], served.similarity[item, best], rtol=1e-4)
+        others = np.setdiff1d(rows, best)
+        mean = math.log(np.exp(served.similarity[item, others]).mean())
+        assert index.rest[item] == pytest.approx(mean, rel=1e-4)
 
 
-def test_training_lowers_the_loss_and_repeats(seen: Views, cases: Cases) -> None:
+@pytest.mark.parametrize("loss", ["listwise", "cross_entropy"])
+def test_training_lowers_the_loss_and_repeats(
+    seen: Views, cases: Cases, loss: Literal["listwise", "cross_entropy"]
+) -> None:
     """The same seed gives the same epochs, and the loss goes down."""
-    sizes = PdnConfig(id_dim=4, field_dim=2, hidden=4, direct_dim=4, ease_offset=None)
-    fitting = TrainConfig(epochs=5, patience=9, batch_users=8, pool=12, learning_rate=0.02)
-    runs = [train(cases, seen, profiles(), sizes, fitting, 3, lambda _: None)[1] for _ in range(2)]
+    sizes = PdnConfig(id_dim=4, field_dim=2, hidden=4, direct_dim=4, linear_offset=None, direct_start=-4.0)
+    fitting = TrainConfig(loss=loss, epochs=5, patience=9, batch_users=8, pool=12, learning_rate=0.02, warm_up=1)
+    runs = [train(cases, seen, None, profiles(), sizes, fitting, 3, lambda _: None)[1] for _ in range(2)]
     assert runs[0] == runs[1]
     assert runs[0][-1].loss < runs[0][1].loss
 

@@ -8,12 +8,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from shortlist_training.neighbourhood import LinearConfig
 from shortlist_training.pdn.comparison import BaselineConfig, genre_similarity
 from shortlist_training.pdn.model import PdnConfig
 from shortlist_training.pdn.towers import TowerConfig
 from shortlist_training.pdn.train import TrainConfig
+from shortlist_training.pdn.warm_start import FactorConfig
 from shortlist_training.reproduction import pdn
-from shortlist_training.reproduction.parts import PartContext, PartResult
+from shortlist_training.reproduction.parts import Cell, PartContext, PartResult
+from shortlist_training.reproduction.pdn_greedy import GreedySettings
 
 USERS, ITEMS, PER_USER = 30, 130, 8
 
@@ -47,16 +50,20 @@ def small() -> pdn.Settings:
     tower = TowerConfig("dssm", id_dim=4, field_dim=2, hidden=4, dim=4, epochs=1, pool=32, batch_users=16)
     return pdn.Settings(
         pdn=PdnConfig(id_dim=4, field_dim=2, hidden=4, direct_dim=4),
+        factors=FactorConfig(factors=4, iterations=2),
         fitting=TrainConfig(epochs=1, pool=32),
         baselines=BaselineConfig(
-            (5,), (0.0,), (5.0,), ((5.0, 0.1),), tower, msgspec.structs.replace(tower, kind="youtube")
+            neighbours=(5,),
+            shrinkage=(0.0,),
+            ease_lambdas=(5.0,),
+            slim=((5.0, 0.1),),
+            ials=(FactorConfig(4, 2.0, 1.0, 2), FactorConfig(2, 2.0, 1.0, 2)),
+            dssm=tower,
+            youtube=msgspec.structs.replace(tower, kind="youtube"),
         ),
         folds=2,
-        ease_lambda=5.0,
-        by_log=20,
-        by_profile=20,
-        greedy_triggers=(2, 100),
-        greedy_items=(3, 20),
+        linear=LinearConfig(3.0, 0.1, 2.0),
+        greedy=GreedySettings(default=(2, 20), triggers=(2, 100), items=(3, 20), by_log=20, by_profile=20),
         genre_pairs=50,
     )
 
@@ -64,20 +71,38 @@ def small() -> pdn.Settings:
 def test_the_comparison_has_every_method_with_its_interval(context: PartContext) -> None:
     """All rows of table 2 that can be measured, each number within its bounds, and figure 8a."""
     found: PartResult = pdn.run_comparison(context)
-    table, greedy = found.tables
+    table, paired, greedy = found.tables
     names = [name.split(" (")[0] for name, _ in table.rows]
-    wanted = ["popularity", "item cosine", "Pearson CF", "EASE", "SLIM", "DSSM", "YouTube DNN", "PDN", "SimNet alone"]
+    wanted = ["popularity", "item cosine", "Pearson CF", "EASE", "iALS", "SLIM", "PDN", "SimNet alone"]
     assert names == wanted
     for _, cells in (*table.rows, *greedy.rows):
-        assert all(cell.low <= cell.value <= cell.high for cell in cells if isinstance(cell, pdn.Cell))
+        bounded = [cell for cell in cells if isinstance(cell, Cell) and cell.low is not None]
+        assert len(bounded) >= 2
+        assert all(cell.low <= cell.value <= cell.high for cell in bounded)
     assert len(greedy.rows) == 1 + 4
-    assert found.remarks[0].startswith("PDN minus EASE: HR@10, 99 negatives ")
-    assert found.plots[0].matrix_labels == ("Action", "Comedy", "Drama")
+    assert [name for name, _ in greedy.rows if "default" in name] == ["m 2, k 20 (default)"]
+    whole, *others = (cells for _, cells in greedy.rows)
+    assert whole[-1].value == 0.0
+    assert all(cells[-1].value == pytest.approx(100 * (1 - cells[0].value / whole[0].value)) for cells in others)
+    assert [name.split(" (")[0] for name, _ in paired.rows] == ["PDN minus EASE", "PDN minus iALS", "PDN minus SLIM"]
+    measured = dict(table.rows)
+    for name, cells in paired.rows:
+        theirs = measured[name.removeprefix("PDN minus ")]
+        for difference, ours, other in zip(cells, measured["PDN"], theirs, strict=False):
+            assert difference.value == pytest.approx(ours.value - other.value)
+    assert found.plots[1].matrix_labels == ("Action", "Comedy", "Drama")
+    assert [curve.label for curve in found.plots[0].curves] == ["k 3", "k 20"]
 
 
 def test_the_ablations_are_all_measured(context: PartContext) -> None:
     """One row per part that is left out."""
-    assert [name for name, _ in pdn.run_ablations(context).tables[0].rows] == list(pdn.ABLATIONS)
+    assert [name for name, _ in pdn.run_ablations(context).tables[0].rows] == list(pdn.ablations(small()))
+
+
+def test_two_towers_are_measured_by_user_and_by_item(context: PartContext) -> None:
+    """Each model has a row for its user tower, and one for the similarity of its items."""
+    names = [name.split(" (")[0] for name, _ in pdn.run_two_tower(context).tables[0].rows]
+    assert names == ["DSSM", "DSSM, item to item", "YouTube DNN", "YouTube DNN, item to item"]
 
 
 def test_parts_name_their_inputs_and_settings() -> None:

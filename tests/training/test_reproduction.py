@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -13,8 +14,8 @@ from shortlist_training.cli import app
 from shortlist_training.errors import DataError
 from shortlist_training.reproduction import catalog
 from shortlist_training.reproduction.parts import Cell, Curve, Part, PartContext, PartResult, Plot, ResultTable
-from shortlist_training.reproduction.report import console_table, write_report
-from shortlist_training.reproduction.runner import Finished, run_parts
+from shortlist_training.reproduction.report import console_table, write_costs, write_report
+from shortlist_training.reproduction.runner import Finished, kept_results, run_parts
 
 
 def result(value: float) -> PartResult:
@@ -145,6 +146,46 @@ def test_report_has_tables_remarks_plots_and_costs(toy: Toy) -> None:
     for name in ("toy-curve", "toy-map"):
         assert (toy.out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert console_table(finished[0].result.tables[0]).row_count == 1
+
+
+def test_a_kept_result_of_before_inputs_were_kept_is_still_read(toy: Toy) -> None:
+    """Without the field the data sets are unknown, which the table of costs shows as a dash."""
+    (done,), _ = toy.run(toy.part("a"))
+    path = toy.out / "toy/a" / f"{done.key}.json"
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    assert fields.pop("inputs") == ["toy/log.csv"]
+    path.write_text(json.dumps(fields), encoding="utf-8")
+    (old,) = kept_results(toy.out)
+    assert old == msgspec.structs.replace(done, inputs=())
+    costs = write_costs([old, msgspec.structs.replace(done, name="other/b")], toy.out)
+    assert costs is not None
+    assert "| toy | a | - | 7 |" in costs.read_text(encoding="utf-8")
+
+
+def test_costs_have_every_part_of_several_systems(toy: Toy) -> None:
+    """One row per part and seed with its data sets, the newest result only, and one sum per system."""
+    toy.run(toy.part("a"), toy.part("b"))
+    assert write_costs(kept_results(toy.out), toy.out) is None
+    toy.run(replace(toy.part("c"), name="other/c"), toy.part("a", settings={"dim": 4}))
+    kept = kept_results(toy.out)
+    assert [part.name for part in kept] == ["other/c", "toy/a", "toy/b"]
+    path = write_costs(kept, toy.out)
+    assert path is not None
+    rows = [line.split(" | ") for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("| ")][1:]
+    assert [row[:3] for row in rows[:3]] == [["| other", "c", "toy"], ["| toy", "a", "toy"], ["| toy", "b", "toy"]]
+    assert [row[:2] for row in rows[3:]] == [["| other", "all"], ["| toy", "all"]]
+    assert float(rows[4][4]) == pytest.approx(sum(part.wall_s for part in kept[1:]), abs=0.11)
+
+
+def test_the_peak_is_that_of_the_part_alone(toy: Toy) -> None:
+    """A small part after one that holds 200 MB reports less than it."""
+
+    def greedy(_: PartContext) -> PartResult:
+        held = bytearray(b"1") * (200 << 20)
+        return result(len(held) / (200 << 20))
+
+    (large, small), _ = toy.run(toy.part("a", run=greedy), toy.part("b"))
+    assert small.peak_mb < large.peak_mb - 150
 
 
 def invoke(toy: Toy, *arguments: str) -> Result:

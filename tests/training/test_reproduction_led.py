@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
 
-from shortlist_training.reproduction import led_figures, led_models, led_tables, ml1m
+from shortlist_training.metrics import deciles
+from shortlist_training.reproduction import led_figures, led_grids, led_models, led_tables, ml1m
 from shortlist_training.reproduction.intervals import change_cell, mean_cell, percent, ratio_cell
 from shortlist_training.reproduction.led import PARTS
 from shortlist_training.reproduction.parts import Cell, PartContext, PartResult
@@ -61,9 +62,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         "DIM": 8,
         "LED_LOSSES": losses,
         "MULT": losses["mult"],
-        "VAE": replace(led_models.VAE, **sizes),
-        "DAE": replace(led_models.DAE, **sizes),
-        "WMF_CONFIGS": led_models.WMF_CONFIGS[:2],
+        "VAE_GRID": {name: replace(config, **sizes) for name, config in list(led_grids.VAE_GRID.items())[:2]},
+        "DAE_GRID": {name: replace(config, **sizes) for name, config in list(led_grids.DAE_GRID.items())[:2]},
+        "WMF_CONFIGS": led_grids.WMF_CONFIGS[:2],
         "NEGATIVES": (2, 5, 10, 1000),
         "TUNING": {name: msgspec.structs.replace(c, epochs=2) for name, c in led_figures.TUNING.items()},
         "PASSES": 16,
@@ -114,7 +115,7 @@ def test_shortened_inputs_are_nested_subsets() -> None:
 def test_deciles_are_tenths_of_the_catalogue() -> None:
     """Twenty items make ten groups of two, least popular first."""
     popularity = np.arange(20, dtype=np.float32)[::-1].copy()
-    assert led_tables.deciles(popularity).tolist() == [9, 9, 8, 8, 7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0]
+    assert deciles(popularity).tolist() == [9, 9, 8, 8, 7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0]
 
 
 def test_a_sample_repeats_few_users_and_grows_by_adding(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,9 +148,9 @@ def test_a_measured_model_is_not_fitted_again(context: PartContext) -> None:
     movies = ml1m.load(context.data, 7)
     fitted: list[int] = []
 
-    def fit() -> led_models.Fitted:
+    def fit() -> led_grids.Fitted:
         fitted.append(1)
-        return led_models.Fitted(lambda inputs: np.zeros(inputs.shape, dtype=np.float32), "nothing")
+        return led_grids.Fitted(lambda inputs: np.zeros(inputs.shape, dtype=np.float32), "nothing")
 
     first = led_models.measured(context, "zero", movies, fit)
     second = led_models.measured(context, "zero", movies, fit)
@@ -157,6 +158,22 @@ def test_a_measured_model_is_not_fitted_again(context: PartContext) -> None:
     assert second.chosen == first.chosen == "nothing"
     for name, values in first.values.items():
         np.testing.assert_array_equal(second.values[name], values)
+
+
+def test_the_best_option_is_chosen_by_validation(data: Path) -> None:
+    """Of a blind scorer and one that knows the targets the second is kept, whichever is tried first."""
+    movies = ml1m.load(data, 7)
+    answers = movies.validation.targets.toarray().astype(np.float32)
+    options = [
+        ("blind", lambda: led_grids.Fitted(lambda inputs: np.zeros(inputs.shape, dtype=np.float32), "")),
+        ("oracle", lambda: led_grids.Fitted(lambda inputs: answers[: inputs.shape[0]], "epoch 3 of 4")),
+    ]
+    for tried in (options, options[::-1]):
+        best = led_grids.best_of(tried, movies.validation, lambda *_: None, "toy")
+        assert best.chosen.startswith("oracle, epoch 3 of 4 of 2 with 0.")
+        assert best.chosen.endswith("to 1.0000")
+    with pytest.raises(ValueError, match="toy: there is nothing to choose from"):
+        led_grids.best_of([], movies.validation, lambda *_: None, "toy")
 
 
 @pytest.mark.usefixtures("small")
@@ -185,7 +202,7 @@ def test_popularity_counts_what_is_found(data: Path) -> None:
     answers = movies.test.targets.toarray().astype(np.float32)
     table, _ = led_tables._by_popularity(movies, {"oracle": lambda inputs: answers[: inputs.shape[0]]}, 7)
     ((_, cells),) = table.rows
-    decile = led_tables.deciles(np.asarray(movies.matrix.sum(axis=0)).ravel())
+    decile = deciles(np.asarray(movies.matrix.sum(axis=0)).ravel())
     wanted = sp.csr_matrix(movies.test.targets) @ np.eye(10)[decile]
     for cell, count in zip(cells, wanted.sum(axis=0), strict=True):
         assert cell == (Cell(1.0, 1.0, 1.0) if count else None)

@@ -6,7 +6,7 @@ import ibis
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shortlist_training.config import CooccurrenceConfig, SplitConfig
@@ -16,6 +16,7 @@ from shortlist_training.splits import distinct_items, of_split, split_users
 from shortlist_training.timelines import Log, distinct_histories, incidence, index_in, vocabulary
 
 
+@settings(deadline=None)
 @given(
     items=st.lists(st.integers(1, 12), min_size=1, max_size=60),
     min_items=st.integers(2, 8),
@@ -86,6 +87,7 @@ def tiny_log() -> Log:
             "item": ["y", "x", "y", "z"],
             "country": ["GB", "GB", "FR", "GB"],
             "type": pa.array([1, 5, 1, 1], pa.int8()),
+            "time": pa.array([1_000, 2_000_999, 3_000_000, 7_000_000], pa.timestamp("us")),
         }
     )
     splits = pa.table({"user": ["a", "b"], "split": ["train", "test"]})
@@ -99,6 +101,8 @@ def test_log_reads_tables_into_arrays() -> None:
     assert log.offsets.tolist() == [0, 3, 4]
     assert (log.countries, log.country.tolist()) == (["FR", "GB"], [1, 1, 0, 1])
     assert log.is_train().tolist() == [True, True, True, False]
+    assert log.times_ms.tolist() == [1, 2000, 3000, 7000]
+    assert [log.countries[home] for home in log.homes()] == ["FR", "GB"]
     assert vocabulary(log).tolist() == [0, 1]
 
 

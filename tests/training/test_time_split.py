@@ -17,6 +17,7 @@ from shortlist_training.time_split import (
     baskets,
     first_takes,
     label_ranks,
+    mean_over_runs,
     mean_over_users,
     popularity_groups,
     recall_at,
@@ -131,3 +132,17 @@ def test_groups_are_measured_apart() -> None:
     assert values["tail"] == [0.0, 0.5, 1.0]
     assert values["cold"] == [0.0, 0.0, 1.0]
     assert found["all", 50].value == 0.5
+
+
+def test_trainings_widen_the_interval() -> None:
+    """Two trainings that agree have the interval of one; two that differ a wider one around the same mean."""
+    rng = np.random.default_rng(0)
+    users = np.repeat(np.arange(50), 4)
+    values = rng.random(200)
+    one = mean_over_users(values, users, 400, 1)
+    agreeing = mean_over_runs(np.stack([values, values]), users, 400, 1)
+    differing = mean_over_runs(np.stack([values + 0.2, values - 0.2]), users, 400, 1)
+    assert agreeing.value == differing.value == pytest.approx(one.value)
+    widths = [found.high - found.low for found in (one, agreeing, differing) if found.high and found.low]
+    assert widths[1] == pytest.approx(widths[0], rel=0.2)
+    assert widths[2] > 3 * widths[0]

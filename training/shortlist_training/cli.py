@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from types import ModuleType
@@ -13,8 +14,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from shortlist_training.config import LoadedProject
+from shortlist_training.costs import measured
 from shortlist_training.errors import TrainingError
-from shortlist_training.report import evaluation_table, ingest_tables, published_line, ratios
+from shortlist_training.report import (
+    costs_table,
+    evaluation_table,
+    ingest_tables,
+    published_line,
+    ratios,
+    training_line,
+)
+from shortlist_training.report_served import served_tables
 from shortlist_training.workspace import Workspace
 
 EXIT_CODES = """Exit codes: 0 done, 1 a step failed (for example the bundle was refused), 2 wrong usage or project file,
@@ -33,21 +43,27 @@ Config = Annotated[Path, typer.Argument(help="The project file (TOML).", show_de
 Runs = Annotated[Path, typer.Option(help="Where run directories are; this run's is <runs>/<name>.")]
 Bundles = Annotated[Path, typer.Option(help="Root of published bundles.")]
 Version = Annotated[str | None, typer.Option(help="Bundle version; default: the UTC time, 20250131T120000Z.")]
+Again = Annotated[bool, typer.Option("--again", help="Do finished steps again.")]
 RUNS, BUNDLES, REPRODUCTION = Path("build/runs"), Path("build/bundles"), Path("build/reproduction")
 
 Result = TypeVar("Result")
 
 
 @app.command(epilog=EXIT_CODES)
-def run(config: Config, runs: Runs = RUNS, bundles: Bundles = BUNDLES, version: Version = None) -> None:
-    """Do it all: ingest, train, evaluate, publish."""
+def run(
+    config: Config, runs: Runs = RUNS, bundles: Bundles = BUNDLES, version: Version = None, *, again: Again = False
+) -> None:
+    """Do it all: ingest, train, evaluate, publish. What is finished with the same settings and data is kept."""
     with _one_line_errors():
         work = _workspace(config, runs)
         _steps().bundle_version(version)  # a wrong one is found before the training, not after it
-        _ingest(work)
-        _train(work)
-        _evaluate(work)
+        if again or not _kept("ingest", _steps().is_ingested(work)):
+            _ingest(work)
+        _train(work, again=again)
+        if again or not _kept("evaluate", work.is_done("evaluate")):
+            _evaluate(work)
         _publish(work, bundles, version)
+        console.print(costs_table(work.costs()))
 
 
 @app.command(epilog=EXIT_CODES)
@@ -58,17 +74,25 @@ def ingest(config: Config, runs: Runs = RUNS) -> None:
 
 
 @app.command(epilog=EXIT_CODES)
-def train(config: Config, runs: Runs = RUNS) -> None:
-    """Count pairs, factorize PMI and train LED (after ingest)."""
+def train(config: Config, runs: Runs = RUNS, *, again: Again = False) -> None:
+    """Train LED and every source that the project has a section for (after ingest)."""
     with _one_line_errors():
-        _train(_workspace(config, runs))
+        _train(_workspace(config, runs), again=again)
 
 
 @app.command(epilog=EXIT_CODES)
-def evaluate(config: Config, runs: Runs = RUNS) -> None:
-    """Measure LED and its baselines on test users (after train)."""
+def evaluate(
+    config: Config,
+    runs: Runs = RUNS,
+    serve: Annotated[str | None, typer.Option(help="Ask the server at HOST:PORT instead.", show_default=False)] = None,
+) -> None:
+    """Measure all sources and baselines on test users (after train), or with --serve what a running server answers."""
     with _one_line_errors():
-        _evaluate(_workspace(config, runs))
+        work = _workspace(config, runs)
+        if serve is None:
+            _evaluate(work)
+        else:
+            _evaluate_served(work, serve)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -112,30 +136,54 @@ def _steps() -> ModuleType:
     return importlib.import_module("shortlist_training.steps")
 
 
+def _kept(step: str, is_done: bool) -> bool:  # noqa: FBT001 - the caller's condition, passed on
+    if is_done:
+        console.print(f"[bold]{step}[/bold] is kept: finished before with these settings and data")
+    return is_done
+
+
 def _ingest(work: Workspace) -> None:
-    report = _timed("ingest", lambda progress: _steps().ingest_step(work, progress))
+    report = _step(work, "ingest", lambda progress: _steps().ingest_step(work, progress))
     for table in ingest_tables(report):
         console.print(table)
 
 
-def _train(work: Workspace) -> None:
-    report = _timed("train", lambda progress: _steps().train_step(work, progress))
-    console.print(
-        f"{report.users:,} users, {report.items:,} items, {report.pairs:,} pairs; "
-        f"best epoch {report.best_epoch} of {len(report.epochs) - 1}, "
-        f"validation NDCG@100 {report.epochs[report.best_epoch][2]:.4f}"
-    )
+def _train(work: Workspace, *, again: bool) -> None:
+    steps = _steps()
+    wanted = ["led", *work.loaded.project.sources()]
+    for name in wanted:
+        step = f"train.{name}"
+        if not again and _kept(step, work.is_done(step)):
+            continue
+        report = _step(work, step, partial(steps.train_step, step, work))
+        console.print(training_line(report))
 
 
 def _evaluate(work: Workspace) -> None:
-    evaluation = _timed("evaluate", lambda progress: _steps().evaluate_step(work, progress))
+    evaluation = _step(work, "evaluate", lambda progress: _steps().evaluate_step(work, progress))
     console.print(evaluation_table(evaluation))
     console.print(ratios(evaluation))
 
 
+def _evaluate_served(work: Workspace, address: str) -> None:
+    evaluation = _timed("served", lambda progress: _steps().served_step(work, address, progress))
+    for table in served_tables(evaluation):
+        console.print(table)
+
+
 def _publish(work: Workspace, bundles: Path, version: str | None) -> None:
-    bundle = _timed("publish", lambda progress: _steps().publish_step(work, bundles, version, progress))
+    bundle = _step(work, "publish", lambda progress: _steps().publish_step(work, bundles, version, progress))
+    _steps().rewrite_report(work)
     console.print(published_line(bundle), soft_wrap=True, highlight=False)
+
+
+def _step(work: Workspace, step: str, do: Callable[[Callable[[str, int, int], None]], Result]) -> Result:
+    """Run a step under a progress bar, and remember what it cost."""
+    with measured() as meter:
+        result = _timed(step, do)
+    if meter.cost is not None:
+        work.save_cost(step, meter.cost)
+    return result
 
 
 def _timed(step: str, do: Callable[[Callable[[str, int, int], None]], Result]) -> Result:

@@ -25,5 +25,9 @@ class DataError(TrainingError):
     exit_code = 3
 
 
+class ServerError(TrainingError):
+    """The server's fault, or its address's: it cannot be reached, refuses, or serves another bundle. Exit code 1."""
+
+
 class ExportError(TrainingError):
     """Our fault: the exported graph and the trained model disagree. Nothing was published. Exit code 1."""

@@ -1,6 +1,6 @@
-"""Measures LED and its baselines on held-out users in one table (sections 6.1 to 6.3 of the paper)."""
+"""Measures every source and its baselines on held-out users in one table (sections 6.1 to 6.3 of the LED paper)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,19 +9,36 @@ from numpy.typing import NDArray
 
 from shortlist_training.baselines import ease, gram, popularity
 from shortlist_training.config import EvaluateConfig
+from shortlist_training.groups import by_history, by_popularity, group_sizes, recall_of_strangers
+from shortlist_training.histories import HeldOut
 from shortlist_training.metrics import NAMES, SELECTION, PerUser, Scorer, evaluate_scores, fold_in, interval
 from shortlist_training.records import Evaluation, Score
+from shortlist_training.sources.base import Source
+from shortlist_training.sources.ranking import UserScorer, measure, rank_users
 from shortlist_training.timelines import Rows, incidence
 from shortlist_training.train import Validation, led_scores
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What is compared: LED's vectors and biases, and the SVD vectors it began from; all float32, (I, d) and (I,)."""
+    """What is compared: LED's vectors and biases, and the SVD vectors it began from; all float32, (I, d) and (I,).
+
+    country_biases: (C, I), C being 0 without; countries: the codes. sources: the others, by name.
+    """
 
     vectors: NDArray[np.float32]
     biases: NDArray[np.float32]
     svd: NDArray[np.float32]
+    country_biases: NDArray[np.float32]
+    countries: Sequence[str]
+    sources: Mapping[str, Source]
+
+    def biases_of(self, held_out: HeldOut) -> NDArray[np.float32]:
+        """Give each user's biases: (U, I), or (I,) where they are all the same."""
+        if not len(self.country_biases):
+            return self.biases
+        places = [self.countries.index(history.country) for history in held_out.known]
+        return self.biases + self.country_biases[places]
 
 
 def held_out(histories: Sequence[Rows], items: int, share: float, seed: int) -> Validation:
@@ -32,8 +49,8 @@ def held_out(histories: Sequence[Rows], items: int, share: float, seed: int) -> 
 
 def evaluate(
     train: sp.csr_matrix,
-    validation: Validation,
-    test: Validation,
+    validation: HeldOut,
+    test: HeldOut,
     learned: Learned,
     config: EvaluateConfig,
     seed: int,
@@ -41,23 +58,25 @@ def evaluate(
 ) -> Evaluation:
     """Rank all items that the input does not have, for every test user and model.
 
-    The protocol is that of Liang et al. 2018. Validation users choose EASE's lambda.
+    The protocol is that of Liang et al. 2018. Validation users choose EASE's lambda. Recall@20 also by length of the
+    input, by the targets' popularity, and for the same users as strangers of whom nothing is known.
     """
-    counts = popularity(train)
-    no_bias = np.zeros(len(learned.biases), dtype=np.float32)
-    scorers: dict[str, Scorer] = {
-        "popularity": lambda inputs: np.tile(counts, (inputs.shape[0], 1)),
-        "pmi-svd": lambda inputs: led_scores(inputs, learned.svd, no_bias),
-        "led": lambda inputs: led_scores(inputs, learned.vectors, learned.biases),
-    }
-    chosen, tried = None, dict[str, float]()
+    weights, chosen, tried = None, None, dict[str, float]()
     if train.shape[1] <= config.ease_max_items:
         weights, chosen, tried = choose_ease(train, validation, config.ease_lambdas, on_step)
-        scorers["ease"] = _ease_scorer(weights)
-    models = {}
-    for name, score in scorers.items():
+    models, lengths, deciles = {}, {}, {}
+    counts = popularity(train)
+    strangers = _strangers(test)
+    for name, score in scorers(counts, learned, weights, test).items():
         on_step(f"test users: {name}")
-        models[name] = summary(evaluate_scores(score, test.inputs, test.targets), config.bootstrap, seed)
+        ranked = rank_users(score, test)
+        models[name] = summary(measure(ranked, test), config.bootstrap, seed)
+        lengths[name] = by_history(ranked, test)
+        deciles[name] = by_popularity(ranked, test, counts)
+    for name, score in scorers(counts, learned, None, strangers).items():
+        source = learned.sources.get(name)
+        if source is None or source.answers_empty:
+            lengths[name] = {"0": recall_of_strangers(rank_users(score, strangers), strangers), **lengths[name]}
     return Evaluation(
         models=models,
         test_users=test.inputs.shape[0],
@@ -66,11 +85,47 @@ def evaluate(
         seed=seed,
         ease_lambda=chosen,
         ease_validation=tried,
+        by_history=lengths,
+        by_popularity=deciles,
+        group_sizes=group_sizes(test, counts),
     )
 
 
+def _strangers(test: HeldOut) -> HeldOut:
+    """Forget what is known of the users, apart from their country and features."""
+    empty = sp.csr_matrix(test.inputs.shape, dtype=np.float32)
+    return HeldOut([history.take(slice(0, 0)) for history in test.known], empty, test.targets)
+
+
+def scorers(
+    counts: NDArray[np.float32], learned: Learned, ease_weights: NDArray[np.float32] | None, users: HeldOut
+) -> dict[str, UserScorer]:
+    """Give each model's scores of some of the users."""
+    no_bias = np.zeros(len(learned.biases), dtype=np.float32)
+    biases = learned.biases_of(users)
+
+    def led(part: Rows) -> NDArray[np.float32]:
+        return led_scores(users.inputs[part], learned.vectors, biases if biases.ndim == 1 else biases[part])
+
+    def served(source: Source) -> UserScorer:
+        return lambda part: source.scores([users.known[int(user)] for user in part])
+
+    found: dict[str, UserScorer] = {
+        "popularity": lambda part: np.tile(counts, (len(part), 1)),
+        "pmi-svd": lambda part: led_scores(users.inputs[part], learned.svd, no_bias),
+        "led": led,
+        **{name: served(source) for name, source in learned.sources.items()},
+    }
+    if ease_weights is not None:
+        found["ease"] = lambda part: _ease_scorer(ease_weights)(users.inputs[part])
+    return found
+
+
 def choose_ease(
-    train: sp.csr_matrix, validation: Validation, candidates: Sequence[float], on_step: Callable[[str], None]
+    train: sp.csr_matrix,
+    validation: Validation | HeldOut,
+    candidates: Sequence[float],
+    on_step: Callable[[str], None],
 ) -> tuple[NDArray[np.float32], float, dict[str, float]]:
     """Solve EASE for each lambda; give the weights and lambda of the best validation NDCG@100, and all of these."""
     matrix = gram(train)

@@ -19,14 +19,18 @@ class Led(nn.Module):
 
     tuning "train": the (I, d) vectors are parameters. "project": v_i = P v_i^SVD with the (d, d) matrix P and the
     biases as the only parameters, d*d + I of them (section 5.4).
+    countries: C adds a bias per country, b_i + b_(i,c); 0 leaves it out.
     """
 
     base: Tensor
 
-    def __init__(self, initial: Tensor, tuning: Literal["train", "project"], bias: float = 0.0) -> None:
+    def __init__(
+        self, initial: Tensor, tuning: Literal["train", "project"], bias: float = 0.0, countries: int = 0
+    ) -> None:
         super().__init__()
         items, dim = initial.shape
         self.bias = nn.Parameter(torch.full((items,), bias))
+        self.country_bias = nn.Parameter(torch.zeros(countries, items)) if countries else None
         self.projection: nn.Parameter | None = None
         if tuning == "train":
             self.base = nn.Parameter(initial.clone())
@@ -68,6 +72,14 @@ class Led(nn.Module):
     def score_own(self, users: Tensor, rows: Tensor) -> Tensor:
         """Score (B, T) rows, each user's own: (B, T)."""
         return torch.einsum("bd,btd->bt", users, self.item_vectors(rows)) + self.bias[rows]
+
+    def country_share(self, countries: Tensor, rows: Tensor) -> Tensor:
+        """Give b_(i,c) for users of (B,) countries and (N,) shared or (B, T) own rows: (B, N) or (B, T); 0 without."""
+        if self.country_bias is None:
+            return torch.zeros(1)
+        if rows.dim() == 1:
+            return self.country_bias[countries].index_select(1, rows)
+        return self.country_bias[countries].gather(1, rows)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ SELECTION = f"ndcg@{NDCG_AT}"
 NAMES = (*(f"recall@{k}" for k in RECALL_AT), SELECTION)
 
 BATCH_USERS = 256
+DECILES = 10
 
 Scorer: TypeAlias = Callable[[sp.csr_matrix], NDArray[np.float32]]
 PerUser: TypeAlias = Mapping[str, NDArray[np.float64]]
@@ -69,6 +70,13 @@ def interval(values: NDArray[np.float64], samples: int, seed: int) -> tuple[floa
     means = [values[rng.integers(len(values), size=len(values))].mean() for _ in range(samples)]
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
+
+
+def deciles(popularity: NDArray[np.floating] | NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number items 0 (least popular tenth) to 9: (I,); equal counts in the order of their rows."""
+    place = np.empty(len(popularity), dtype=np.int64)
+    place[np.argsort(popularity, kind="stable")] = np.arange(len(popularity))
+    return place * DECILES // len(popularity)
 
 
 def fold_in(

@@ -3,6 +3,7 @@
 All give an (I, I) float32 matrix whose entry [j, i] is what an item j of the history adds to the score of i.
 """
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,18 +47,42 @@ def slim(gram: NDArray[np.float64], l2: float, l1: float, iterations: int = 40, 
 
     min 1/2 |X - X B|^2 + l2/2 |B|^2 + l1 |B|_1 with a zero diagonal. Each iteration is one (I, I) product.
     """
-    solved = np.linalg.inv(gram + (l2 + rho) * np.eye(len(gram)))
-    data = solved @ gram
-    sparse = np.zeros_like(gram)
-    dual = np.zeros_like(gram)
-    inverse_diagonal = np.diag(solved)
+    return _admm(np.linalg.inv(gram + (l2 + rho) * np.eye(len(gram))), gram, l1, rho, iterations)
+
+
+class LinearConfig(msgspec.Struct, frozen=True):
+    """SLIM's penalties and its ADMM; EASE's lambda is l2 + rho, so that both are made of one inverse."""
+
+    l2: float = 500.0
+    l1: float = 1.0
+    rho: float = 200.0
+    iterations: int = 8
+
+    def of_part(self, share: float) -> "LinearConfig":
+        """Shrink the penalties with the number of users that are left."""
+        return LinearConfig(self.l2 * share, self.l1 * share, self.rho * share, self.iterations)
+
+
+def ease_and_slim(gram: NDArray[np.float64], config: LinearConfig) -> Weights:
+    """Average the weights of EASE, which may be negative, and of SLIM, which are not and mostly 0: (I, I) float32."""
+    solved = np.linalg.inv(gram + (config.l2 + config.rho) * np.eye(len(gram)))
+    ease = _without_self(solved / -np.diag(solved))
+    return 0.5 * (ease + _admm(solved, gram, config.l1, config.rho, config.iterations))
+
+
+def _admm(solved: NDArray[np.float64], gram: NDArray[np.float64], l1: float, rho: float, iterations: int) -> Weights:
+    """Iterate in float32; solved: (X^T X + (l2 + rho) I)^-1."""
+    inverse_diagonal = np.diag(solved).astype(np.float32)
+    data = (solved @ gram).astype(np.float32)
+    inverse = solved.astype(np.float32)
+    sparse, dual = np.zeros_like(data), np.zeros_like(data)
     for _ in range(iterations):
-        dense = data + solved @ (rho * sparse - dual)
-        dense -= solved * (np.diag(dense) / inverse_diagonal)
+        dense = data + inverse @ (rho * sparse - dual)
+        dense -= inverse * (np.diag(dense) / inverse_diagonal)
         sparse = np.maximum(dense + (dual - l1) / rho, 0.0)
         np.fill_diagonal(sparse, 0.0)
         dual += rho * (dense - sparse)
-    return sparse.astype(np.float32)
+    return sparse
 
 
 def _without_self(found: NDArray[np.float64]) -> Weights:

@@ -107,17 +107,28 @@ def recall_at(ranks: NDArray[np.int64], users: NDArray[np.int64], k: int, sample
 
 def mean_over_users(values: NDArray[np.float64], users: NDArray[np.int64], samples: int, seed: int) -> Recall:
     """Average values (P,) over pairs; the bootstrap draws whole users, since one user's pairs are not independent."""
-    if not len(values):
+    return mean_over_runs(values[None, :], users, samples, seed)
+
+
+def mean_over_runs(values: NDArray[np.float64], users: NDArray[np.int64], samples: int, seed: int) -> Recall:
+    """Average values (S, P) over pairs and over S trainings with other seeds; the bootstrap draws users and trainings.
+
+    So the interval holds what another sample of users and what other random numbers in training would change.
+    """
+    runs, pairs = values.shape
+    if not pairs:
         return Recall(None, None, None, 0)
     _, owner = np.unique(users, return_inverse=True)
-    sums, sizes = np.bincount(owner, weights=values), np.bincount(owner)
+    sums = np.stack([np.bincount(owner, weights=run) for run in values])
+    sizes = np.bincount(owner)
     rng = np.random.default_rng(seed)
     means = []
     for _ in range(samples):
-        drawn = rng.integers(len(sums), size=len(sums))
-        means.append(sums[drawn].sum() / sizes[drawn].sum())
+        drawn = rng.integers(len(sizes), size=len(sizes))
+        of_runs = sums[:, drawn].sum(axis=1) / sizes[drawn].sum()
+        means.append(of_runs[rng.integers(runs, size=runs)].mean() if runs > 1 else of_runs[0])
     low, high = np.percentile(means, [2.5, 97.5])
-    return Recall(float(values.mean()), float(low), float(high), len(values))
+    return Recall(float(values.mean()), float(low), float(high), pairs)
 
 
 def recall_by_group(

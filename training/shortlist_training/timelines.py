@@ -22,6 +22,7 @@ class Log:
 
     users: sorted, user u has rows offsets[u]:offsets[u + 1]. items: (n,) int64, the item's place in items.parquet.
     types: (n,) int8. countries: sorted codes; country: (n,) int64 places in it. split: (U,) "train", ...
+    times_ms: (n,) int64, milliseconds since 1970.
     """
 
     users: Sequence[str]
@@ -31,6 +32,7 @@ class Log:
     countries: Sequence[str]
     country: Rows
     split: NDArray[np.str_]
+    times_ms: Rows
 
     @classmethod
     def of(cls, interactions: pa.Table, item_keys: pa.ChunkedArray, splits: pa.Table) -> "Log":
@@ -49,6 +51,7 @@ class Log:
             countries=countries.tolist(),
             country=place[coded.indices.to_numpy()].astype(np.int64),
             split=np.asarray(splits["split"].to_pylist()),
+            times_ms=interactions["time"].cast(pa.timestamp("ms"), safe=False).cast(pa.int64()).to_numpy(),
         )
 
     def members(self, *splits: str) -> Rows:
@@ -58,6 +61,10 @@ class Log:
     def rows_of(self, user: int) -> slice:
         """Give the places of one user's interactions."""
         return slice(int(self.offsets[user]), int(self.offsets[user + 1]))
+
+    def homes(self) -> Rows:
+        """Give each user the country of the newest interaction, as a place in `countries`: (U,) int64."""
+        return self.country[self.offsets[1:] - 1]
 
     def is_train(self) -> NDArray[np.bool_]:
         """Mark the interactions of training users: (n,) bool."""

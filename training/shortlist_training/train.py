@@ -9,9 +9,10 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
-from shortlist_training.config import LedConfig
+from shortlist_training.config_models import LedConfig
 from shortlist_training.led import LOSSES, RECONSTRUCTING, Led, Scores, average
 from shortlist_training.metrics import SELECTION, evaluate_scores
+from shortlist_training.roles import Roles
 from shortlist_training.timelines import Rows, incidence
 
 
@@ -26,17 +27,24 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Trained:
-    """The best checkpoint: vectors (I, d) and biases (I,), float32, with every epoch that was tried."""
+    """The best checkpoint: vectors (I, d) and biases (I,), float32, with every epoch that was tried.
+
+    country_biases: (C, I) float32, what a country adds to the biases; C is 0 without.
+    """
 
     vectors: NDArray[np.float32]
     biases: NDArray[np.float32]
     best: int
     epochs: Sequence[Epoch]
+    country_biases: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Users as tensors: flat inputs with offsets (B,), targets (B, T), pool (N,) or (B, N), and `Scores`' masks."""
+    """Users as tensors: flat inputs with offsets (B,), targets (B, T), pool (N,) or (B, N), and `Scores`' masks.
+
+    countries: (B,).
+    """
 
     inputs: torch.Tensor
     offsets: torch.Tensor
@@ -45,18 +53,23 @@ class Batch:
     pool: torch.Tensor
     is_negative: torch.Tensor
     in_pool: torch.Tensor
+    countries: torch.Tensor
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Held-out users' input and target items, as (U, I) matrices."""
+    """Held-out users' input and target items, as (U, I) matrices. countries: (U,), None where they do not matter."""
 
     inputs: sp.csr_matrix
     targets: sp.csr_matrix
+    countries: Rows | None = None
 
 
 def led_scores(inputs: sp.csr_matrix, vectors: NDArray[np.float32], biases: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Score all items for users given as an (U, I) matrix of input items: <mean v_h, v_i> + b_i, (U, I) float32."""
+    """Score all items for users given as an (U, I) matrix of input items: <mean v_h, v_i> + b_i, (U, I) float32.
+
+    biases: (I,), or (U, I) where each user has others.
+    """
     lengths = np.maximum(np.diff(inputs.indptr), 1)[:, None]
     users = (inputs @ vectors) / lengths
     return np.asarray(users @ vectors.T + biases, dtype=np.float32)
@@ -70,23 +83,27 @@ def be_deterministic(seed: int, threads: int) -> None:
 
 
 def train(
-    histories: Sequence[Rows],
+    histories: Sequence[Rows] | Sequence[Roles],
     initial: NDArray[np.float32],
     validation: Validation,
     config: LedConfig,
     seed: int,
     on_epoch: Callable[[Epoch], None],
+    countries: int = 0,
 ) -> Trained:
-    """Fit LED by Adam; `histories` are training users' distinct rows, oldest first.
+    """Fit LED by Adam; `histories` are training users' distinct rows, oldest first, with their roles where types count.
 
+    countries: C, of which each has biases of its own if `config.per_country_biases`; `validation` then says whose.
     Stops after `patience` checkpoints without a better validation NDCG@100, or after `epochs`.
     """
     be_deterministic(seed, config.threads)
     rng = np.random.default_rng(seed)
-    model = Led(torch.from_numpy(initial), config.tuning, initial_bias(config))
+    own_biases = countries if config.per_country_biases else 0
+    model = Led(torch.from_numpy(initial), config.tuning, initial_bias(config), own_biases)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    usable = [history for history in histories if len(history) > 1]
-    known = incidence(usable, len(initial))
+    roles = [history if isinstance(history, Roles) else Roles(history) for history in histories]
+    usable = [history for history in roles if history.usable]
+    known = incidence([history.rows for history in usable], len(initial))
     draw = negative_distribution(known, config.negative_power)
     epochs = [Epoch(0, 0.0, _ndcg(model, validation))]
     best = _checkpoint(model, epochs)
@@ -99,7 +116,7 @@ def train(
             best = _checkpoint(model, epochs)
         elif number - best.best >= config.patience:
             break
-    return Trained(best.vectors, best.biases, best.best, epochs)
+    return Trained(best.vectors, best.biases, best.best, epochs, best.country_biases)
 
 
 def initial_bias(config: LedConfig) -> float:
@@ -117,7 +134,7 @@ def negative_distribution(known: sp.csr_matrix, power: float) -> NDArray[np.floa
 
 
 def batches(
-    histories: Sequence[Rows],
+    histories: Sequence[Roles],
     known: sp.csr_matrix,
     draw: NDArray[np.float64],
     config: LedConfig,
@@ -128,7 +145,8 @@ def batches(
     for start in range(0, len(order), config.batch_users):
         users = order[start : start + config.batch_users]
         split = [input_and_target(histories[user], config, rng) for user in users]
-        yield _batch(split, _pool(draw, config, len(users), rng), known[users])
+        countries = np.array([histories[user].country for user in users], dtype=np.int64)
+        yield _batch(split, _pool(draw, config, len(users), rng), known[users], countries)
 
 
 def _pool(draw: NDArray[np.float64], config: LedConfig, users: int, rng: np.random.Generator) -> Rows:
@@ -148,27 +166,29 @@ def count_in_pool(targets: Rows, pool: Rows, items: int) -> Rows:
     return np.searchsorted(drawn, wanted, "right") - np.searchsorted(drawn, wanted, "left")
 
 
-def input_and_target(history: Rows, config: LedConfig, rng: np.random.Generator) -> tuple[Rows, Rows]:
-    """Split a history of two or more rows (section 5.3): `input_share` of it is input, the rest target.
+def input_and_target(roles: Roles, config: LedConfig, rng: np.random.Generator) -> tuple[Rows, Rows]:
+    """Split a usable history (section 5.3): `input_share` of it is input, the rest target.
 
     The target part is the newest (`split_by` time) or random. Losses that reconstruct have the whole history as both
     (section 6.3). Inputs then drop out with probability `dropout`, but never all of them; of long target parts
-    `max_targets` random ones are taken.
+    `max_targets` random ones are taken. Rows that may not be what they would be are left out; if no target is left, one
+    random row that may be a target is taken, and if no input is left, all that may be one and are no target.
     """
+    history = roles.rows
     if config.loss in RECONSTRUCTING:
-        inputs = targets = history
+        inputs, targets = roles.inputs_of(history), roles.targets_of(history)
     else:
         if config.split_by == "random":
             history = rng.permutation(history)
         cut = min(max(1, round(config.input_share * len(history))), len(history) - 1)
-        inputs, targets = history[:cut], history[cut:]
+        inputs, targets = roles.divide(history[:cut], history[cut:], rng)
     kept = inputs[rng.random(len(inputs)) >= config.dropout]
     if len(targets) > config.max_targets:
         targets = rng.permutation(targets)[: config.max_targets]
     return (kept if len(kept) else inputs), targets
 
 
-def _batch(split: Sequence[tuple[Rows, Rows]], pool: Rows, known: sp.csr_matrix) -> Batch:
+def _batch(split: Sequence[tuple[Rows, Rows]], pool: Rows, known: sp.csr_matrix, countries: Rows) -> Batch:
     width = max(len(targets) for _, targets in split)
     targets = np.zeros((len(split), width), dtype=np.int64)
     for row, (_, wanted) in enumerate(split):
@@ -185,11 +205,14 @@ def _batch(split: Sequence[tuple[Rows, Rows]], pool: Rows, known: sp.csr_matrix)
         pool=torch.from_numpy(pool),
         is_negative=torch.from_numpy(owned == 0),
         in_pool=torch.from_numpy(count_in_pool(targets, pool, known.shape[1])),
+        countries=torch.from_numpy(countries),
     )
 
 
 def _step(model: Led, optimizer: torch.optim.Optimizer, batch: Batch, config: LedConfig) -> float:
     loss = average(LOSSES[config.loss](_scores(model, batch, config)), batch.is_target, config.weighting)
+    if model.country_bias is not None:
+        loss = loss + config.country_regularization * model.country_bias.square().sum()
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]  # torch's stubs leave it untyped
     optimizer.step()
@@ -199,26 +222,42 @@ def _step(model: Led, optimizer: torch.optim.Optimizer, batch: Batch, config: Le
 def _scores(model: Led, batch: Batch, config: LedConfig) -> Scores:
     users = model.encode(batch.inputs, batch.offsets)
     if config.loss == "mult":  # all scores are there anyway
-        pool = model.score_all(users)
+        pool = model.score_all(users) + model.country_share(batch.countries, batch.pool)
         targets = pool.gather(1, batch.targets)
     else:
-        targets = model.score_own(users, batch.targets)
-        pool = model.score_pool(users, batch.pool)
+        targets = model.score_own(users, batch.targets) + model.country_share(batch.countries, batch.targets)
+        pool = model.score_pool(users, batch.pool) + model.country_share(batch.countries, batch.pool)
     return Scores(targets, batch.is_target, pool, batch.is_negative, batch.in_pool, len(model.bias))
 
 
-def _arrays(model: Led) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _arrays(model: Led) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     with torch.no_grad():
-        return model.item_vectors().numpy().copy(), model.bias.detach().numpy().copy()
+        vectors, biases = model.item_vectors().numpy().copy(), model.bias.detach().numpy().copy()
+        if model.country_bias is None:
+            return vectors, biases, np.zeros((0, len(biases)), dtype=np.float32)
+        return vectors, biases, model.country_bias.detach().numpy().copy()
 
 
 def _ndcg(model: Led, validation: Validation) -> float:
-    vectors, biases = _arrays(model)
-    measured = evaluate_scores(
-        lambda inputs: led_scores(inputs, vectors, biases), validation.inputs, validation.targets
-    )
-    return float(measured[SELECTION].mean())
+    vectors, biases, country_biases = _arrays(model)
+    if not len(country_biases) or validation.countries is None:
+        measured = evaluate_scores(
+            lambda inputs: led_scores(inputs, vectors, biases), validation.inputs, validation.targets
+        )
+        return float(measured[SELECTION].mean())
+    total = 0.0
+    for country in np.unique(validation.countries):
+        own = validation.countries == country
+        added = biases + country_biases[country]
+        measured = evaluate_scores(
+            lambda inputs, added=added: led_scores(inputs, vectors, added),  # type: ignore[misc]
+            validation.inputs[own],
+            validation.targets[own],
+        )
+        total += float(measured[SELECTION].sum())
+    return total / len(validation.countries)
 
 
 def _checkpoint(model: Led, epochs: Sequence[Epoch]) -> Trained:
-    return Trained(*_arrays(model), best=epochs[-1].number, epochs=tuple(epochs))
+    vectors, biases, country_biases = _arrays(model)
+    return Trained(vectors, biases, epochs[-1].number, tuple(epochs), country_biases)

@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from shortlist_training.item_interaction.negatives import CustomNegatives, CustomSampler, random_table
-from shortlist_training.item_interaction.tokens import Sequences, Vocabulary
+from shortlist_training.item_interaction.tokens import Sequences, Vocabulary, shuffle_moments
 
 _MULTIPLIER = np.uint64(6364136223846793005)
 _INCREMENT = np.uint64(1442695040888963407)
@@ -55,10 +55,13 @@ def train_skipgram(
     seed: int,
     taxonomy: NDArray[np.int64] | None = None,
     on_epoch: Callable[[int], None] = lambda _: None,
+    *,
+    shuffle: bool = False,
 ) -> tuple[Vectors, Vectors]:
     """Learn input and output vectors, (V, d) float32 each. Equal for equal seeds when `config.threads` is 1.
 
-    Sessions are visited in a new random order in every epoch, and the view negatives are drawn anew.
+    Sessions are visited in a new random order in every epoch, and the view negatives are drawn anew. shuffle: so is
+    the order of what happened at one moment.
     """
     rng = np.random.default_rng(seed)
     inputs, outputs = initial_vectors(len(vocabulary.counts), config.dim, rng)
@@ -66,6 +69,9 @@ def train_skipgram(
     none = CustomNegatives.none(len(sequences.tokens))
     sampler = None if config.custom == "none" else CustomSampler(sequences, vocabulary, taxonomy)
     for epoch in range(config.epochs):
+        if shuffle:
+            sequences = shuffle_moments(sequences, rng)
+            sampler = None if config.custom == "none" else CustomSampler(sequences, vocabulary, taxonomy)
         custom = none if sampler is None else sampler.draw(rng)
         order = rng.permutation(len(sequences.offsets) - 1)
         rates = (

@@ -40,10 +40,14 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Sequences:
-    """Sessions one after another: session s is tokens[offsets[s]:offsets[s + 1]], oldest first; both int64."""
+    """Sessions one after another: session s is tokens[offsets[s]:offsets[s + 1]], oldest first; both int64.
+
+    moments: (n,) int64, microseconds since 1970 of each position, or None where they are not known.
+    """
 
     tokens: NDArray[np.int64]
     offsets: NDArray[np.int64]
+    moments: NDArray[np.int64] | None = None
 
     def session_of(self) -> NDArray[np.int64]:
         """Give each position's session: (n,) int64."""
@@ -86,7 +90,7 @@ def tokenise(events: ir.Table, min_count: int = 1) -> tuple[Sequences, Vocabular
     """
     vocabulary = token_counts(events, min_count)
     numbered = events.join(vocabulary, ["item", "type"]).order_by("user", "position")
-    table = numbered.select("user", "session", "token").to_pyarrow()
+    table = numbered.select("user", "session", "token", "time").to_pyarrow()
     return _sequences(table), _vocabulary(vocabulary.to_pyarrow())
 
 
@@ -94,7 +98,16 @@ def _sequences(table: pa.Table) -> Sequences:
     user, session = (np.asarray(table[name].to_numpy()) for name in ("user", "session"))
     begins = np.r_[True, (user[1:] != user[:-1]) | (session[1:] != session[:-1])] if len(user) else np.zeros(0, bool)
     offsets = np.r_[np.flatnonzero(begins), len(user)].astype(np.int64)
-    return Sequences(table["token"].to_numpy().astype(np.int64), offsets)
+    moments = table["time"].cast(pa.timestamp("us")).cast(pa.int64()).to_numpy()
+    return Sequences(table["token"].to_numpy().astype(np.int64), offsets, moments)
+
+
+def shuffle_moments(sequences: Sequences, rng: np.random.Generator) -> Sequences:
+    """Put what happened at one moment of a session into random order, since the log has no order for it."""
+    if sequences.moments is None:
+        return sequences
+    order = np.lexsort((rng.random(len(sequences.tokens)), sequences.moments, sequences.session_of()))
+    return Sequences(sequences.tokens[order], sequences.offsets, sequences.moments[order])
 
 
 def _vocabulary(table: pa.Table) -> Vocabulary:

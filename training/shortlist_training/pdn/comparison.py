@@ -2,69 +2,104 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from shortlist_training.baselines import ease, gram, popularity
 from shortlist_training.leave_one_out import Cases, Scorer, history_scorer, ndcg, ranks
 from shortlist_training.neighbourhood import cosine, nearest, pearson, slim
 from shortlist_training.pdn.features import Profiles
-from shortlist_training.pdn.towers import TowerConfig, tower_scorer, train_towers
+from shortlist_training.pdn.towers import TowerConfig, item_similarity, tower_scorer, train_towers
+from shortlist_training.pdn.warm_start import FactorConfig, factorize
 from shortlist_training.reproduction.parts import Progress
 
 Weights = NDArray[np.float32]
 
+Setting = TypeVar("Setting")
+
 
 class BaselineConfig(msgspec.Struct, frozen=True):
-    """What is tried: every pair of neighbours and shrinkage, every lambda, and every (l2, l1) of SLIM."""
+    """What is tried: every pair of neighbours and shrinkage, every lambda, (l2, l1) of SLIM, and iALS."""
 
-    neighbours: tuple[int, ...] = (25, 50, 100, 200)
-    shrinkage: tuple[float, ...] = (0.0, 20.0, 100.0)
-    ease_lambdas: tuple[float, ...] = (300.0, 500.0, 700.0, 1000.0, 1500.0)
-    slim: tuple[tuple[float, float], ...] = ((500.0, 1.0), (500.0, 5.0))
+    neighbours: tuple[int, ...] = (25, 50, 100)
+    shrinkage: tuple[float, ...] = (0.0, 20.0)
+    ease_lambdas: tuple[float, ...] = (500.0, 1000.0, 1500.0)
+    slim: tuple[tuple[float, float], ...] = ((500.0, 1.0),)
+    ials: tuple[FactorConfig, ...] = (
+        FactorConfig(64, 2.0, 10.0),
+        FactorConfig(64, 4.0, 20.0),
+        FactorConfig(64, 8.0, 20.0),
+        FactorConfig(128, 4.0, 20.0),
+    )
     dssm: TowerConfig = TowerConfig(kind="dssm")
     youtube: TowerConfig = TowerConfig(kind="youtube")
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A baseline on the training log of `test`, with the words for what validation chose and, for EASE, its lambda."""
+    """A baseline on the training log of `test`, with the words for what validation chose."""
 
     name: str
     scorer: Scorer
     setting: str
-    value: float = 0.0
 
 
-def validation_ndcg(score: Scorer, validation: Cases) -> float:
-    """Give NDCG@10 among sampled negatives: what all hyperparameters and epochs are chosen by."""
-    return float(ndcg(ranks(score, validation).sampled, 10).mean())
+def validation_ndcg(score: Scorer, validation: Cases) -> tuple[float, float]:
+    """Give NDCG@10 among all items and among sampled negatives: what hyperparameters are chosen by."""
+    places = ranks(score, validation)
+    return float(ndcg(places.all, 10).mean()), float(ndcg(places.sampled, 10).mean())
 
 
-def choose_ease(validation: Cases, test: Cases, config: BaselineConfig, progress: Progress) -> Chosen:
+def leaders(found: Mapping[Setting, tuple[float, float]]) -> list[Setting]:
+    """Take what is best among all items, and what is best among sampled negatives if that is another."""
+    return list(dict.fromkeys(max(found, key=lambda one: found[one][by]) for by in (0, 1)))
+
+
+def choose_ease(validation: Cases, test: Cases, config: BaselineConfig, progress: Progress) -> Iterator[Chosen]:
     """Tune lambda."""
     matrix = gram(validation.history)
     found = {}
     for done, value in enumerate(config.ease_lambdas):
         progress("EASE's lambda", done, len(config.ease_lambdas))
         found[value] = validation_ndcg(history_scorer(validation.history, ease(matrix, value)), validation)
-    value = max(found, key=lambda one: found[one])
-    scorer = history_scorer(test.history, ease(gram(test.history), value))
-    return Chosen("EASE", scorer, f"lambda {value:g}", value)
+    for value in leaders(found):
+        scorer = history_scorer(test.history, ease(gram(test.history), value))
+        yield Chosen("EASE", scorer, f"lambda {value:g}")
 
 
-def choose_slim(validation: Cases, test: Cases, config: BaselineConfig, progress: Progress) -> Chosen:
-    """Tune SLIM's penalties."""
+def choose_slim(validation: Cases, test: Cases, config: BaselineConfig, progress: Progress) -> Iterator[Chosen]:
+    """Tune SLIM's penalties, if there is more than one pair of them."""
     matrix = gram(validation.history)
-    found = {}
-    for done, (l2, l1) in enumerate(config.slim):
+    found = dict.fromkeys(config.slim, (0.0, 0.0))
+    for done, (l2, l1) in enumerate(config.slim if len(config.slim) > 1 else ()):
         progress("SLIM's penalties", done, len(config.slim))
         found[l2, l1] = validation_ndcg(history_scorer(validation.history, slim(matrix, l2, l1)), validation)
-    l2, l1 = max(found, key=lambda one: found[one])
-    scorer = history_scorer(test.history, slim(gram(test.history), l2, l1))
-    return Chosen("SLIM", scorer, f"l2 {l2:g}, l1 {l1:g}")
+    for l2, l1 in leaders(found):
+        scorer = history_scorer(test.history, slim(gram(test.history), l2, l1))
+        yield Chosen("SLIM", scorer, f"l2 {l2:g}, l1 {l1:g}")
+
+
+def choose_ials(
+    validation: Cases, test: Cases, config: BaselineConfig, seed: int, progress: Progress
+) -> Iterator[Chosen]:
+    """Tune the matrix factorization that the direct net starts from."""
+    found = {}
+    for done, sizes in enumerate(config.ials):
+        progress("iALS", done, len(config.ials))
+        found[sizes] = validation_ndcg(factor_scorer(validation.history, sizes, seed), validation)
+    for best in leaders(found):
+        shown = f"{best.factors} factors, alpha {best.alpha:g}, lambda {best.regularization:g}"
+        yield Chosen("iALS", factor_scorer(test.history, best, seed), shown)
+
+
+def factor_scorer(history: sp.csr_matrix, sizes: FactorConfig, seed: int) -> Scorer:
+    """Score by the product of a user's and an item's factors."""
+    found = factorize(history, sizes, seed)
+    return lambda users: np.asarray(found.users[users] @ found.items.T)
 
 
 def choose_neighbourhoods(
@@ -78,15 +113,18 @@ def choose_neighbourhoods(
             progress(name, done, len(grid))
             weights = _neighbourhood(name, validation, k, shrink)
             found[k, shrink] = validation_ndcg(history_scorer(validation.history, weights), validation)
-        k, shrink = max(found, key=lambda one: found[one])
-        weights = _neighbourhood(name, test, k, shrink)
-        yield Chosen(name, history_scorer(test.history, weights), f"{k} neighbours, shrinkage {shrink:g}")
+        for k, shrink in leaders(found):
+            weights = _neighbourhood(name, test, k, shrink)
+            yield Chosen(name, history_scorer(test.history, weights), f"{k} neighbours, shrinkage {shrink:g}")
 
 
 def towers(
     validation: Cases, test: Cases, profiles: Profiles, configs: Mapping[str, TowerConfig], seed: int, on: Progress
 ) -> Iterator[Chosen]:
-    """Train DSSM and YouTube DNN; validation chooses the epoch, and they are served on the log of `test`."""
+    """Train DSSM and YouTube DNN; validation chooses the epoch, and they are served on the log of `test`.
+
+    "item to item": by the sum of the cosines of an item's representation with those of the user's items.
+    """
     for name, config in configs.items():
         epochs: list[float] = []
 
@@ -98,6 +136,8 @@ def towers(
 
         model = train_towers(validation, profiles, config, seed, heard)
         yield Chosen(name, tower_scorer(model, test.history), f"epoch {int(np.argmax(epochs)) + 1}")
+        similar = item_similarity(model, test.history)
+        yield Chosen(f"{name}, item to item", history_scorer(test.history, similar), "")
 
 
 def popular(test: Cases) -> Chosen:

@@ -11,33 +11,34 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from shortlist_training.baselines import ease, gram
+from shortlist_training.baselines import gram
+from shortlist_training.neighbourhood import LinearConfig, ease_and_slim
 
-STATISTICS = ("ease", "cosine", "count", "lift")
-BUCKETS = 64
+STATISTICS = ("linear", "cosine", "count", "lift")
+BUCKETS = 250
 """Per statistic, with one more (bucket 0) for pairs that nobody has."""
 
-_LOW = 0.1 * np.logspace(-3.0, 0.0, 12)
-_PLACES = np.concatenate([_LOW, np.linspace(0.1, 0.5, 16)[1:], 1.0 - 0.5 * np.logspace(0.0, -5.0, 37)[1:]])
+_LOW = 0.1 * np.logspace(-3.0, 0.0, 48)
+_PLACES = np.concatenate([_LOW, np.linspace(0.1, 0.5, 64)[1:], 1.0 - 0.5 * np.logspace(0.0, -5.0, 139)[1:]])
 
 
 @dataclass(frozen=True)
 class Edges:
     """Where each statistic is cut, made once and used for all folds.
 
-    cuts: (BUCKETS - 1,) ascending float32 per statistic. ease_means: (BUCKETS,) float64, the mean EASE weight between
-    two cuts.
+    cuts: (BUCKETS - 1,) ascending float32 per statistic. linear_means: (BUCKETS,) float64, the mean linear
+    weight between two cuts.
     """
 
     cuts: tuple[NDArray[np.float32], ...]
-    ease_means: NDArray[np.float64]
+    linear_means: NDArray[np.float64]
 
 
-def statistics(history: sp.csr_matrix, regularization: float) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def statistics(history: sp.csr_matrix, linear: LinearConfig) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Measure all pairs on some users' log: (S, I, I) float32 in the order of `STATISTICS`, and (I, I) "co-occurs".
 
-    ease: what j adds to the score of i, learned with this lambda. cosine: n_ji / sqrt(n_j n_i). count: n_ji / U, so
-    that folds of any size compare. lift: log(U n_ji / (n_j n_i)), the pair's PMI.
+    linear: what j adds to the score of i, the mean of EASE's and SLIM's weights. cosine: n_ji / sqrt(n_j n_i).
+    count: n_ji / U, so that folds of any size compare. lift: log(U n_ji / (n_j n_i)), the pair's PMI.
     """
     counted = gram(history)
     item = np.maximum(np.diag(counted).copy(), 1.0)
@@ -47,7 +48,7 @@ def statistics(history: sp.csr_matrix, regularization: float) -> tuple[NDArray[n
     lift = np.log(history.shape[0] * safe / item[:, None] / item[None, :])
     found = np.stack(
         [
-            ease(counted, regularization),
+            ease_and_slim(counted, linear),
             (counted / np.sqrt(np.outer(item, item))).astype(np.float32),
             (counted / history.shape[0]).astype(np.float32),
             lift.astype(np.float32),
@@ -59,15 +60,16 @@ def statistics(history: sp.csr_matrix, regularization: float) -> tuple[NDArray[n
 def edges(found: NDArray[np.float32], together: NDArray[np.bool_]) -> Edges:
     """Cut each statistic at quantiles that get ever finer towards both ends.
 
-    Most pairs are weak and alike while the few strong ones decide the ranking, and EASE's most negative weights tell
-    as well. Pairs weigh by how many users have them, except for EASE's weights, which count for pairs that nobody has.
+    Most pairs are weak and alike while the few strong ones decide the ranking, and the most negative linear weights
+    tell as well. Pairs weigh by how many users have them, except for linear weights, which count for pairs that
+    nobody has.
     """
     mass = found[STATISTICS.index("count")][together].astype(np.float64)
     cuts = []
     for name, one in zip(STATISTICS, found, strict=True):
-        weight = np.ones_like(mass) if name == "ease" else mass
+        weight = np.ones_like(mass) if name == "linear" else mass
         cuts.append(_weighted_quantiles(one[together], weight, _PLACES))
-    place = STATISTICS.index("ease")
+    place = STATISTICS.index("linear")
     return Edges(tuple(cuts), _means(found[place], cuts[place]))
 
 
@@ -93,7 +95,7 @@ def pairs(found: NDArray[np.float32], together: NDArray[np.bool_], cut: Edges) -
 
     0 is for pairs that nobody has, else it is 1 + the number of cuts at or below the value.
 
-    EASE weighs pairs that nobody has as well (down, mostly), so its buckets are kept for all pairs.
+    Linear models weigh pairs that nobody has as well (down, mostly), so these buckets are kept for all pairs.
     """
     buckets = np.stack(
         [np.searchsorted(cuts, one, side="right") + 1 for cuts, one in zip(cut.cuts, found, strict=True)]

@@ -26,10 +26,16 @@ def greedy_scorer(served: Served, index: Index, triggers: int) -> Scorer:
 
 
 def retrieve(served: Served, index: Index, user: int, triggers: int) -> tuple[Rows, Float]:
-    """Give one user's candidates, ascending, with their s_ui: (C,) int64 and (C,) float32."""
+    """Give one user's candidates, ascending, with their s_ui: (C,) int64 and (C,) float32.
+
+    A path that is not in the index weighs what its trigger's pairs outside of the index weigh on average: eq. 14 sums
+    over all m triggers, and where every path has a weight to begin with, to leave it out would be a verdict.
+    """
     items, weight = served.triggers_of(user)
     top = np.argsort(-weight, kind="stable")[:triggers]
-    paths = softplus(index.similarity[items[top]] + weight[top, None])
+    rest = softplus(index.rest[items[top]] + weight[top])
+    paths = softplus(index.similarity[items[top]] + weight[top, None]) - rest[:, None]
     candidates, place = np.unique(index.items[items[top]], return_inverse=True)
     total = np.bincount(place.ravel(), weights=paths.ravel(), minlength=len(candidates)).astype(np.float32)
+    total += rest.sum()
     return candidates, total + served.direct_weight(np.array([user]), served.items[candidates])[0]

@@ -4,6 +4,8 @@ Scalar-based, with MEG of eq. 10: a path weighs softplus(t_uj + s_ji). All weigh
 an item, there is only more or less for it.
 """
 
+import math
+
 import msgspec
 import numpy as np
 import torch
@@ -21,20 +23,28 @@ class PdnConfig(msgspec.Struct, frozen=True):
 
     id_dim, field_dim: width of an id's embedding and of any other field's. hidden: width of the MLPs. direct_dim: k of
     eq. 11. bias_popularity: give the bias net the item's popularity besides the user's activity; it then goes at
-    serving. path_start: the first value of t + s; base rates are low and there are hundreds of paths. ease_offset:
-    start SimNet at log(EASE weight + offset) instead (`warm_start`), None at random.
+    serving. path_start: the first value of t + s; base rates are low and there are hundreds of paths. linear_offset:
+    start SimNet where a path weighs EASE's and SLIM's mean weight + offset instead (`warm_start`), None at random.
+    direct_start: added to d_ui; at 2 the softplus of a small d_ui is almost a straight line. factor_weight: start the
+    direct net at this part of the product of a matrix factorization's factors, and leave it there; None: at random.
     """
 
     id_dim: int = 16
     field_dim: int = 8
     hidden: int = 16
-    direct_dim: int = 16
+    direct_dim: int = 64
     direct: bool = True
     bias: bool = True
     bias_popularity: bool = False
     path_start: float = -7.0
-    ease_offset: float | None = 0.003
-    direct_start: float = -4.0
+    linear_offset: float | None = 0.02
+    direct_start: float = 2.0
+    factor_weight: float | None = 0.15
+
+
+BIAS_START = -4.0
+SLOPE_START = 8.0
+NO_LOGIT = -1e9
 
 
 class UserField(nn.Module):
@@ -112,7 +122,11 @@ class SimNet(nn.Module):
 
 
 class Pdn(nn.Module):
-    """The whole network. Direct net and bias net have embeddings of their own (section 4.4)."""
+    """The whole network. Direct net and bias net have embeddings of their own (section 4.4).
+
+    `slope` is for the listwise loss only: what a user's score is multiplied by to be a logit, by activity. Like the
+    bias net's additive weight it is the same for all of a user's items, and is not served.
+    """
 
     def __init__(self, profiles: Profiles, config: PdnConfig) -> None:
         super().__init__()
@@ -120,13 +134,16 @@ class Pdn(nn.Module):
         self.users, self.items = UserField(profiles, config), ItemField(profiles, config)
         self.trig = _mlp(self.users.width + self.items.width, config.hidden, 1)
         self.sim = SimNet(self.items.width, config)
-        self.direct_users, self.direct_items = UserField(profiles, config), ItemField(profiles, config)
-        self.user_tower = _mlp(self.direct_users.width, 2 * config.hidden, config.direct_dim)
-        self.item_tower = _mlp(self.direct_items.width, 2 * config.hidden, config.direct_dim)
+        wide = msgspec.structs.replace(config, id_dim=config.direct_dim)
+        self.direct_users, self.direct_items = UserField(profiles, wide), ItemField(profiles, wide)
+        self.user_tower = _mlp(self.direct_users.width, 2 * config.direct_dim, config.direct_dim)
+        self.item_tower = _mlp(self.direct_items.width, 2 * config.direct_dim, config.direct_dim)
         self.bias_activity = _embedding(COUNT_CODES, 1)
         self.bias_popularity = _embedding(COUNT_CODES, 1)
+        self.slope = _embedding(COUNT_CODES, 1)
         with torch.no_grad():
             self.sim.out.bias.fill_(config.path_start)
+            self.slope.weight.fill_(math.log(SLOPE_START))
 
     def triggers(self, users: Tensor, activity: Tensor, owner: Tensor, items: Tensor, popularity: Tensor) -> Tensor:
         """Give t_uj of eq. 8 for (L,) paths: user users[owner[l]] and trigger items[l]."""
@@ -159,10 +176,15 @@ class Pdn(nn.Module):
         """Give softplus(y_bias) of eq. 12 for (B,) activity and (P,) popularity codes: (B, P). Never served."""
         if not self.config.bias:
             return torch.zeros(len(activity), len(popularity))
-        logit = self.bias_activity(activity) + self.config.direct_start
+        logit = self.bias_activity(activity) + BIAS_START
         if self.config.bias_popularity:
             logit = logit + self.bias_popularity(popularity).T
         return functional.softplus(logit).expand(len(activity), len(popularity))
+
+    def slopes(self, activity: Tensor) -> Tensor:
+        """Give what scores of (B,) activity codes are multiplied by to be logits: (B, 1). Without bias net, one."""
+        slope: Tensor = self.slope(activity if self.config.bias else torch.zeros_like(activity))
+        return slope.exp()
 
 
 def path_weights(similarity: Tensor, trigger: Tensor) -> Tensor:
@@ -177,6 +199,19 @@ def cross_entropy(score: Tensor, label: Tensor, weight: Tensor) -> Tensor:
     """
     positive = -torch.log(-torch.expm1(-score.clamp_min(1e-7)))
     return (torch.where(label > 0, positive, score) * weight).sum() / weight.sum()
+
+
+def listwise(score: Tensor, label: Tensor, weight: Tensor, slope: Tensor) -> Tensor:
+    """Weighted mean over positives of -log(e^ay / (e^ay + sum over the user's negatives of e^ay')), a the slope.
+
+    score, label: (B, P). weight: (B, P); 0 leaves a pair out, and a positive's is its share. slope: (B, 1). Adding
+    the same to all of a user's scores changes nothing: unlike eq. 13 it leaves room for weights below the usual.
+    """
+    logit = score * slope
+    left_out = (label > 0) | (weight == 0)
+    against = torch.logsumexp(logit.masked_fill(left_out, NO_LOGIT), dim=1, keepdim=True)
+    asked = weight * (label > 0)
+    return (functional.softplus(against - logit) * asked).sum() / asked.sum().clamp_min(1e-12)
 
 
 def to_tensor(array: NDArray[np.int64]) -> Tensor:

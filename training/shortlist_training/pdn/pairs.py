@@ -16,14 +16,15 @@ from shortlist_training.timelines import Rows
 
 @dataclass(frozen=True)
 class Index:
-    """The k items most related to each item. items: (I, k) int64, best first. similarity: (I, k) float32, s_ji."""
+    """The k items most related to each item. items: (I, k) int64, best first. similarity: (I, k) float32, s_ji.
+
+    rest: (I,) float32, the logarithm of the mean e^s_ji over the candidates that did not stay: what a pair weighs that
+    is not in the index; -inf where all stayed.
+    """
 
     items: Rows
     similarity: NDArray[np.float32]
-
-    def shortened(self, k: int) -> "Index":
-        """Keep the best k of each item."""
-        return Index(self.items[:, :k], self.similarity[:, :k])
+    rest: NDArray[np.float32]
 
 
 def candidate_pairs(item: int, view: View, profiles: Profiles, by_log: int, by_profile: int) -> Rows:
@@ -47,6 +48,7 @@ def candidate_pairs(item: int, view: View, profiles: Profiles, by_log: int, by_p
 def build_index(model: Pdn, view: View, profiles: Profiles, k: int, by_log: int, by_profile: int) -> Index:
     """Score each item's candidates by SimNet and keep the best k; equal scores by lower row."""
     size = len(profiles.genres)
+    rest = np.full(size, -np.inf, dtype=np.float32)
     items = np.empty((size, k), dtype=np.int64)
     similarity = np.empty((size, k), dtype=np.float32)
     popularity = to_tensor(view.popularity)
@@ -56,6 +58,8 @@ def build_index(model: Pdn, view: View, profiles: Profiles, k: int, by_log: int,
             trigger = np.array([item])
             buckets = torch.from_numpy(pair_buckets(view, trigger, rows))
             found = model.similarity(to_tensor(trigger), to_tensor(rows), buckets, popularity)[0].numpy()
-            best = np.argsort(-found, kind="stable")[:k]
-            items[item], similarity[item] = rows[best], found[best]
-    return Index(items, similarity)
+            order = np.argsort(-found, kind="stable")
+            items[item], similarity[item] = rows[order[:k]], found[order[:k]]
+            if len(order) > k:
+                rest[item] = np.log(np.exp(found[order[k:]]).mean())
+    return Index(items, similarity, rest)

@@ -64,7 +64,7 @@ class TwoTower(nn.Module):
 def train_towers(
     cases: Cases, profiles: Profiles, config: TowerConfig, seed: int, on_epoch: Callable[[int, float], None]
 ) -> TwoTower:
-    """Fit to the histories of `cases`, whose targets choose the epoch by NDCG@10 among sampled negatives."""
+    """Fit to the histories of `cases`, whose targets choose the epoch by NDCG@10 among all items."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     model = TwoTower(profiles, config)
@@ -76,7 +76,7 @@ def train_towers(
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-        found = float(ndcg(ranks(tower_scorer(model, cases.history), cases).sampled, 10).mean())
+        found = float(ndcg(ranks(tower_scorer(model, cases.history), cases).all, 10).mean())
         on_epoch(number, found)
         if found > best_ndcg:
             best, best_ndcg, best_epoch = copy.deepcopy(model), found, number
@@ -102,11 +102,15 @@ def tower_scorer(model: TwoTower, history: sp.csr_matrix) -> Scorer:
 
 
 def item_similarity(model: TwoTower, history: sp.csr_matrix) -> NDArray[np.float32]:
-    """Inner products of the items' representations, "item to item" of table 2: (I, I), 0 on the diagonal."""
+    """Cosines of the items' representations less their mean, "item to item" of table 2: (I, I), 0 on the diagonal.
+
+    Inner products would rank by length: items that no user likes lie far out, on the other side of all users.
+    """
     with torch.no_grad():
         items = torch.arange(history.shape[1])
         found = model.item_tower(model.items(items, to_tensor(popularity_codes(history))))
-        related = np.asarray((found @ found.T).numpy())
+    unit = functional.normalize(found - found.mean(0))
+    related = np.asarray((unit @ unit.T).numpy())
     np.fill_diagonal(related, 0.0)
     return related
 

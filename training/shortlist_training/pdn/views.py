@@ -7,6 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from shortlist_training.neighbourhood import LinearConfig
 from shortlist_training.pdn.cooccurrence import Edges, edges, pairs, statistics
 from shortlist_training.pdn.features import popularity_codes
 from shortlist_training.reproduction.parts import Progress
@@ -31,16 +32,16 @@ class Views:
     edges: Edges
 
 
-def look(history: sp.csr_matrix, regularization: float, cut: Edges) -> View:
+def look(history: sp.csr_matrix, linear: LinearConfig, cut: Edges) -> View:
     """Make the view of some users' log, with buckets cut as for the others."""
-    found, together = statistics(history, regularization)
+    found, together = statistics(history, linear)
     return View(pairs(found, together, cut), popularity_codes(history))
 
 
-def views(history: sp.csr_matrix, folds: int, regularization: float, seed: int, progress: Progress) -> Views:
-    """Make the views of all folds. EASE's lambda shrinks with the number of users that are left."""
+def views(history: sp.csr_matrix, folds: int, linear: LinearConfig, seed: int, progress: Progress) -> Views:
+    """Make the views of all folds. Penalties shrink with the number of users that are left."""
     progress("co-occurrence of everybody", 0, folds + 1)
-    found, together = statistics(history, regularization)
+    found, together = statistics(history, linear)
     cut = edges(found, together)
     everybody = View(pairs(found, together, cut), popularity_codes(history))
     del found, together
@@ -49,5 +50,5 @@ def views(history: sp.csr_matrix, folds: int, regularization: float, seed: int, 
     held_out = []
     for number in range(folds):
         progress("co-occurrence outside of a fold", number + 1, folds + 1)
-        held_out.append(look(history[fold != number], regularization * (folds - 1) / folds, cut))
+        held_out.append(look(history[fold != number], linear.of_part((folds - 1) / folds), cut))
     return Views(fold, held_out, everybody, cut)

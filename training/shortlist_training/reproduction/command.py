@@ -9,8 +9,8 @@ from rich.console import Console
 
 from shortlist_training.reproduction.catalog import only, parts_of, systems_of
 from shortlist_training.reproduction.parts import Part, Progress
-from shortlist_training.reproduction.report import console_table, write_report
-from shortlist_training.reproduction.runner import Finished, run_parts
+from shortlist_training.reproduction.report import console_table, write_costs, write_report
+from shortlist_training.reproduction.runner import Finished, kept_results, run_parts
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def wanted(request: Request) -> list[Part]:
 
 
 def reproduce(request: Request, parts: Sequence[Part], console: Console, progress: Progress) -> Path:
-    """Run what is not finished, print tables and remarks, and give the report's path."""
+    """Run what is not finished, print tables and remarks, write report and costs, and give the report's path."""
 
     def on_done(part: Finished, kept: bool) -> None:  # noqa: FBT001 - the runner's callback
         how = "kept from an earlier run" if kept else f"took {part.wall_s:.1f} s"
@@ -58,4 +58,5 @@ def reproduce(request: Request, parts: Sequence[Part], console: Console, progres
         progress=progress,
         on_done=on_done,
     )
+    write_costs(kept_results(request.out), request.out)
     return write_report(finished, request.out, request.command())

@@ -34,7 +34,7 @@ SPEED = item_interaction_speed.SpeedSettings(
 PARTS: list[Part] = [
     Part(
         name="item-interaction/sessions",
-        title="Item-interaction embeddings: hit rate and coverage after training (figure 3, tables 1 and 2)",
+        title="Item-interaction embeddings: hit rate and coverage after training (figure 3, tables 1 to 3)",
         inputs=(EVENTS,),
         settings=msgspec.to_builtins(SESSIONS),
         run=partial(item_interaction_sessions.run, settings=SESSIONS),

@@ -1,4 +1,4 @@
-"""Equation 3 on RetailRocket's last weeks: figure 3 and tables 1 and 2 of the item-interaction paper."""
+"""Equation 3 on RetailRocket's last weeks: figure 3 and tables 1, 2 and 3 of the item-interaction paper."""
 
 from collections.abc import Mapping, Sequence
 
@@ -20,6 +20,7 @@ from shortlist_training.reproduction.item_interaction_data import (
     read_events,
     session_questions,
 )
+from shortlist_training.reproduction.item_interaction_dimensions import DimensionSettings, Hits, Task, table_3
 from shortlist_training.reproduction.item_interaction_models import (
     ALL,
     PURCHASE,
@@ -49,6 +50,7 @@ class SessionSettings(msgspec.Struct, frozen=True, kw_only=True):
     gap_s: int
     sizes: tuple[int, ...]
     grids: Grids
+    dimensions: DimensionSettings = DimensionSettings()
 
 
 def run(context: PartContext, settings: SessionSettings) -> PartResult:
@@ -73,7 +75,14 @@ def run(context: PartContext, settings: SessionSettings) -> PartResult:
         )
         for variant, found in rows.items()
     ]
-    tables += [_targets(scorers, asked, protocol, context.seed), _coverage(scorers, items, test, settings)]
+    task = Task(
+        log, items, choices, _purchases(asked[PURCHASE]), asked[PURCHASE].user, protocol, context.seed, context.progress
+    )
+    tables += [
+        _targets(scorers, asked, protocol, context.seed),
+        _coverage(scorers, items, test, settings),
+        table_3(task, settings.dimensions),
+    ]
     plots = tuple(_plot(variant, found, settings.sizes) for variant, found in rows.items())
     return PartResult(
         tuple(tables), plots, (_verdict(rows, settings.sizes), *_remarks(asked[PURCHASE]), *choices.remarks())
@@ -97,6 +106,10 @@ def _hits(
     wanted = asked.wanted(count_own=count_own, return_own=return_own)
     rank = ranks(scorer, wanted)
     return [hit_rates(rank, wanted, size) for size in sizes]
+
+
+def _purchases(asked: SessionQuestions) -> Hits:
+    return lambda scorer, name, variant: _hits(scorer, asked, name, variant, [SELECTION_SIZE])[0]
 
 
 def _cell(values: NDArray[np.float64], users: NDArray[np.int64], seed: int) -> Cell:

@@ -6,7 +6,15 @@ import msgspec
 
 from shortlist_training.reproduction import ml1m
 from shortlist_training.reproduction.led_figures import NEGATIVES, PASSES, SHARES, TUNING, figure_2, figure_3
-from shortlist_training.reproduction.led_models import DAE, DIM, EASE_LAMBDAS, LED_LOSSES, SVD_START, VAE, WMF_CONFIGS
+from shortlist_training.reproduction.led_grids import (
+    DAE_GRID,
+    EASE_LAMBDAS,
+    SLIM_CONFIGS,
+    VAE_GRID,
+    WMF_CONFIGS,
+    bpr_grid,
+)
+from shortlist_training.reproduction.led_models import DIM, LED_LOSSES, SVD_START
 from shortlist_training.reproduction.led_tables import LENGTHS, histories, table_2
 from shortlist_training.reproduction.parts import Part
 
@@ -22,9 +30,11 @@ PARTS = (
             "dim": DIM,
             "losses": _LOSSES,
             "svd start": SVD_START,
-            "vae": asdict(VAE),
-            "dae": asdict(DAE),
+            "vae": {name: asdict(config) for name, config in VAE_GRID.items()},
+            "dae": {name: asdict(config) for name, config in DAE_GRID.items()},
+            "bpr": {name: msgspec.to_builtins(config) for name, config in bpr_grid(LED_LOSSES["bpr"]).items()},
             "ease": EASE_LAMBDAS,
+            "slim": [asdict(config) for config in SLIM_CONFIGS],
             "wmf": [asdict(config) for config in WMF_CONFIGS],
         },
         run=table_2,

@@ -1,11 +1,12 @@
 """The models of table 2 on ML-1M: with what each is fitted, and how it is measured.
 
-The settings of LED, Mult-VAE and Mult-DAE were chosen on validation users; EASE's and WMF's are at every run.
+The settings of LED were chosen on validation users once; those of the others are at every run, from `led_grids`.
 """
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist_training.autoencoders import AutoencoderConfig, train_autoencoder
-from shortlist_training.baselines import popularity
+from shortlist_training.baselines import gram, popularity
 from shortlist_training.config import LedConfig
 from shortlist_training.evaluate import choose_ease
-from shortlist_training.metrics import NAMES, SELECTION, PerUser, Scorer, evaluate_scores
+from shortlist_training.metrics import NAMES, PerUser, evaluate_scores
+from shortlist_training.neighbourhood import slim
 from shortlist_training.pmi import initial_vectors
+from shortlist_training.reproduction.led_grids import (
+    EASE_LAMBDAS,
+    SLIM_CONFIGS,
+    WMF_CONFIGS,
+    Fitted,
+    SlimConfig,
+    best_of,
+    bpr_grid,
+)
 from shortlist_training.reproduction.ml1m import Movies, pmi_vectors
 from shortlist_training.reproduction.parts import PartContext
 from shortlist_training.timelines import Rows
@@ -26,14 +37,6 @@ from shortlist_training.train import Epoch, led_scores, train
 from shortlist_training.wmf import WmfConfig, wmf
 
 DIM = 200
-EASE_LAMBDAS = (200.0, 400.0, 800.0, 1600.0, 3200.0)
-WMF_CONFIGS = tuple(
-    WmfConfig(factors, alpha, regularization)
-    for factors in (64, 128)
-    for alpha, regularization in ((1.0, 10.0), (2.0, 20.0), (5.0, 30.0), (5.0, 50.0), (10.0, 50.0))
-)
-VAE = AutoencoderConfig(variational=True, batch_users=256, anneal_steps=600, epochs=120, patience=15)
-DAE = AutoencoderConfig(variational=False, batch_users=256, epochs=120, patience=10)
 LED = LedConfig(
     init="random",
     loss="mult",
@@ -55,14 +58,6 @@ LED_LOSSES = {
 }
 SVD_START: Mapping[str, Any] = {"init": "svd", "scale": 4.0, "learning_rate": 2e-3}
 """What differs for LED from SVD vectors: longer ones and smaller steps keep more of what they know."""
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A model to be measured: its scorer, and what was chosen on validation users for whoever reads the table."""
-
-    score: Scorer
-    chosen: str
 
 
 @dataclass(frozen=True)
@@ -123,11 +118,24 @@ def svd_vectors_of(context: PartContext, dim: int) -> NDArray[np.float32]:
         return vectors
 
 
-def fit_autoencoder(movies: Movies, config: AutoencoderConfig, context: PartContext, label: str) -> Fitted:
-    """Train Mult-DAE or Mult-VAE."""
-    heard = _epochs(context, label, config.epochs)
-    trained = train_autoencoder(movies.matrix, movies.validation, config, context.seed, heard)
-    return Fitted(trained.score, f"epoch {trained.best} of {len(trained.epochs)}")
+def fit_bpr(movies: Movies, base: LedConfig, context: PartContext) -> Fitted:
+    """Train LED by BPR with every setting of its grid."""
+    options = [
+        (name, partial(fit_led, movies, config, context, f"LED bpr, {name}")) for name, config in bpr_grid(base).items()
+    ]
+    return best_of(options, movies.validation, context.progress, "LED bpr")
+
+
+def fit_autoencoder(movies: Movies, grid: Mapping[str, AutoencoderConfig], context: PartContext, label: str) -> Fitted:
+    """Train Mult-DAE or Mult-VAE with every setting of its grid."""
+
+    def fit(name: str, config: AutoencoderConfig) -> Fitted:
+        heard = _epochs(context, f"{label}, {name}", config.epochs)
+        trained = train_autoencoder(movies.matrix, movies.validation, config, context.seed, heard)
+        return Fitted(trained.score, f"epoch {trained.best} of {len(trained.epochs)}")
+
+    options = [(name, partial(fit, name, config)) for name, config in grid.items()]
+    return best_of(options, movies.validation, context.progress, label)
 
 
 def fit_ease(movies: Movies, context: PartContext) -> Fitted:
@@ -138,19 +146,29 @@ def fit_ease(movies: Movies, context: PartContext) -> Fitted:
     return Fitted(lambda inputs: np.asarray(inputs @ weights), f"lambda {chosen:g}")
 
 
+def fit_slim(movies: Movies, context: PartContext) -> Fitted:
+    """Solve SLIM for every pair of penalties."""
+    products = gram(movies.matrix)
+
+    def fit(config: SlimConfig) -> Fitted:
+        weights = slim(products, config.l2, config.l1, config.iterations)
+        return Fitted(lambda inputs: np.asarray(inputs @ weights), "")
+
+    options = [(f"l2 {config.l2:g}, l1 {config.l1:g}", partial(fit, config)) for config in SLIM_CONFIGS]
+    return best_of(options, movies.validation, context.progress, "SLIM")
+
+
 def fit_wmf(movies: Movies, context: PartContext) -> Fitted:
-    """Factorize with every configuration and keep the one that validation users rank best."""
-    best: tuple[float, Fitted] | None = None
-    for number, config in enumerate(WMF_CONFIGS):
-        context.progress("WMF", number, len(WMF_CONFIGS))
-        score = wmf(movies.matrix, config, context.seed, context.threads)
-        held = movies.validation
-        ndcg = float(evaluate_scores(score, held.inputs, held.targets)[SELECTION].mean())
-        if best is None or ndcg > best[0]:
-            text = f"{config.factors} factors, alpha {config.alpha:g}, L2 {config.regularization:g}"
-            best = ndcg, Fitted(score, text)
-    assert best is not None  # noqa: S101 - there are configurations
-    return best[1]
+    """Factorize with every configuration."""
+
+    def fit(config: WmfConfig) -> Fitted:
+        return Fitted(wmf(movies.matrix, config, context.seed, context.threads), "")
+
+    options = [
+        (f"{config.factors} factors, alpha {config.alpha:g}, L2 {config.regularization:g}", partial(fit, config))
+        for config in WMF_CONFIGS
+    ]
+    return best_of(options, movies.validation, context.progress, "WMF")
 
 
 def fit_popularity(movies: Movies) -> Fitted:

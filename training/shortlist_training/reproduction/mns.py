@@ -5,6 +5,7 @@ is cold to a model trained before, and makes a ninth of October's first purchase
 too, but two users in three rate on one day only: after a cut by time there are few known users to predict for.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
@@ -13,6 +14,8 @@ import msgspec
 import numpy as np
 
 from shortlist_training.ingest import ingest
+from shortlist_training.reproduction.mns_groups import decile_table, history_table
+from shortlist_training.reproduction.mns_runs import Measured, Told, measure, popularity, told_lengths
 from shortlist_training.reproduction.mns_tables import (
     BATCH_NEGATIVES,
     DIFFERENCES,
@@ -20,11 +23,11 @@ from shortlist_training.reproduction.mns_tables import (
     MNS_OF_THE_DAY,
     OURS,
     SOFTMAX,
-    Measured,
     View,
     cold_remark,
     comparison_table,
     difference_table,
+    group_remarks,
     group_table,
     order_remarks,
     sweep_plot,
@@ -34,9 +37,9 @@ from shortlist_training.reproduction.mns_tables import (
 from shortlist_training.reproduction.parts import Part, PartContext, PartResult
 from shortlist_training.time_split import TimeSplit, popularity_groups
 from shortlist_training.two_tower.dataset import DataConfig, RetrievalData, build
-from shortlist_training.two_tower.experiment import ModelConfig, Run, popularity_ranks, ranks, train_run
+from shortlist_training.two_tower.experiment import ModelConfig, Run
 from shortlist_training.two_tower.online_retail import TABLE, project
-from shortlist_training.two_tower.train import Epoch, TrainConfig
+from shortlist_training.two_tower.train import TrainConfig
 
 FOLDER = "online-retail"
 INPUT = f"{FOLDER}/{TABLE}"
@@ -45,44 +48,63 @@ HEAD_SHARE = 0.2
 BATCH = 128
 NEGATIVES = 2 * BATCH
 POWERS = (1.0, 0.5, 0.0)
-SWEEP = (0, BATCH // 2, BATCH, 2 * BATCH, 4 * BATCH, 8 * BATCH, 16 * BATCH)
+LENGTHS = (0, 1, 2, 5, 10)
+SWEEP = (0, *(times * BATCH for times in (1, 2, 4, 8, 16)))
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides the parts' results apart from seed and data."""
+    """Everything that decides the parts' results apart from seed and data. seeds: with how many each model trains."""
 
     split: TimeSplit = SPLIT
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     head_share: float = HEAD_SHARE
     epochs: int = 10
-    patience: int = 3
+    patience: int = 6
+    seeds: int = 3
 
 
 def run_comparison(context: PartContext) -> PartResult:
-    """Table 1: sampled softmax, batch negatives and MNS with the same number of negatives."""
+    """Table 1: sampled softmax, batch negatives and MNS with the same number of negatives, each with all seeds."""
     data = load(context, COMPARISON)
-    base = TrainConfig(NEGATIVES, epochs=COMPARISON.epochs, patience=COMPARISON.patience, threads=context.threads)
-    softmax, choice = _best_softmax(context, data, base)
-    mixed, model = replace(base, batch=BATCH, uniform=NEGATIVES - BATCH), COMPARISON.model
-    of_the_day = Run("two-tower", mixed, "training day", model)
-    measured = {
-        "popularity": _popularity(data),
-        SOFTMAX: softmax,
-        BATCH_NEGATIVES: measure(context, data, "batch", Run("two-tower", base, model=model)),
-        MNS: measure(context, data, "mns", Run("two-tower", mixed, model=model)),
-        MNS_OF_THE_DAY: measure(context, data, "mns-training-day", of_the_day),
-    }
-    view = _view(data, COMPARISON)
+    told = told_lengths(data, LENGTHS, lambda length: _shortened(context, length))
+    measured = _compared(context, data, told)
+    view = _view(data, COMPARISON, context.seed)
+    histories, by_history = history_table(measured, view, COMPARISON.data.history, context.seed)
+    deciles, by_decile = decile_table(measured, view, data.counts, context.seed)
     return PartResult(
         tables=(
             comparison_table(measured, view, context.seed),
             difference_table(measured, view, (*DIFFERENCES, *OURS), context.seed),
             group_table(measured, view, context.seed),
+            histories,
+            deciles,
         ),
-        remarks=(*order_remarks(measured, view, context.seed), cold_remark(measured, view, context.seed), choice),
+        plots=(by_history, by_decile),
+        remarks=(
+            *order_remarks(measured, view, context.seed),
+            *group_remarks(measured, view, context.seed),
+            cold_remark(measured, view, context.seed),
+            _softmax_remark(measured[SOFTMAX], _powers(context, data, told), context.seed),
+        ),
     )
+
+
+def _compared(context: PartContext, data: RetrievalData, told: Told) -> dict[str, Measured]:
+    base = TrainConfig(NEGATIVES, epochs=COMPARISON.epochs, patience=COMPARISON.patience, threads=context.threads)
+    mixed, model = replace(base, batch=BATCH, uniform=NEGATIVES - BATCH), COMPARISON.model
+    tried = _powers(context, data, told)
+    power = max(tried, key=lambda power: tried[power])
+    runs = {
+        SOFTMAX: (_softmax_name(power), _softmax(context, power)),
+        BATCH_NEGATIVES: ("batch", Run("two-tower", base, model=model)),
+        MNS: ("mns", Run("two-tower", mixed, model=model)),
+        MNS_OF_THE_DAY: ("mns-training-day", Run("two-tower", mixed, "training day", model)),
+    }
+    seeds = _seeds(COMPARISON, context.seed)
+    found = {name: measure(context, data, short, run, seeds, told) for name, (short, run) in runs.items()}
+    return {"popularity": popularity(data, told), **found}
 
 
 def run_sweep(context: PartContext) -> PartResult:
@@ -95,10 +117,11 @@ def run_sweep(context: PartContext) -> PartResult:
             data,
             f"uniform-{uniform}",
             Run("two-tower", replace(base, uniform=uniform), model=SWEEP_SETTINGS.model),
+            _seeds(SWEEP_SETTINGS, context.seed),
         )
         for uniform in SWEEP
     }
-    view = _view(data, SWEEP_SETTINGS)
+    view = _view(data, SWEEP_SETTINGS, context.seed)
     return PartResult(
         tables=(sweep_table(measured, view, BATCH, context.seed),),
         plots=(sweep_plot(measured, view, BATCH, context.seed),),
@@ -115,56 +138,54 @@ def load(context: PartContext, settings: Settings) -> RetrievalData:
     return build(interactions, ingested.items, settings.split, settings.data)
 
 
-def measure(context: PartContext, data: RetrievalData, name: str, run: Run) -> Measured:
-    """Train one run and rank the test labels; a run that `context.work` has is not trained again."""
-    path = context.work / f"{name.replace(' ', '-')}.npz"
-    if path.is_file():
-        with np.load(path, allow_pickle=False) as kept:
-            return Measured(run.train, kept["test"], kept["cold"], float(kept["validation"]), int(kept["best"]))
-
-    def on_epoch(epoch: Epoch) -> None:
-        label = f"{name}: loss {epoch.loss:.4f}, validation Recall@50 {epoch.score:.4f}"
-        context.progress(label, epoch.number, run.train.epochs)
-
-    trained = train_run(data, run, context.seed, on_epoch)
-    found = Measured(
-        train=run.train,
-        test=ranks(data, trained.model, "test"),
-        cold=ranks(data, trained.model, "test", data.counts == 0),
-        validation=trained.epochs[trained.best - 1].score,
-        best=trained.best,
+def _softmax(context: PartContext, power: float) -> Run:
+    config = TrainConfig(
+        NEGATIVES,
+        draws=NEGATIVES,
+        power=power,
+        epochs=COMPARISON.epochs,
+        patience=COMPARISON.patience,
+        threads=context.threads,
     )
-    np.savez(path, test=found.test, cold=found.cold, validation=found.validation, best=found.best)
+    return Run("softmax", config, model=COMPARISON.model)
+
+
+def _softmax_name(power: float) -> str:
+    return f"softmax, power {power:g}"
+
+
+def _powers(context: PartContext, data: RetrievalData, told: Told) -> dict[float, float]:
+    """Train the baseline with each sampling distribution and the first seed: validation Recall@50."""
+    found = {}
+    for power in POWERS:
+        run = measure(context, data, _softmax_name(power), _softmax(context, power), [context.seed], told)
+        found[power] = float(run.validation[0])
     return found
 
 
-def _best_softmax(context: PartContext, data: RetrievalData, base: TrainConfig) -> tuple[Measured, str]:
-    """Train the baseline with each sampling distribution; validation chooses, and a remark says how."""
-    tried = {
-        power: measure(
-            context,
-            data,
-            f"softmax, power {power:g}",
-            Run("softmax", replace(base, draws=NEGATIVES, power=power), model=COMPARISON.model),
-        )
-        for power in POWERS
-    }
-    chosen = max(tried, key=lambda power: tried[power].validation)
-    found = ", ".join(f"{run.validation:.4f} at power {power:g}" for power, run in tried.items())
-    remark = f"The softmax baseline draws by label count to the power {chosen:g}: validation Recall@50 was {found}."
-    return tried[chosen], remark
+def _softmax_remark(chosen: Measured, tried: Mapping[float, float], seed: int) -> str:
+    assert chosen.train is not None  # noqa: S101 - the baseline is trained
+    found = ", ".join(f"{score:.4f} at power {power:g}" for power, score in tried.items())
+    return (
+        f"The softmax baseline draws by label count to the power {chosen.train.power:g}: validation Recall@50 with "
+        f"seed {seed} was {found}."
+    )
 
 
-def _popularity(data: RetrievalData) -> Measured:
-    found = popularity_ranks(data, "test")
-    return Measured(None, found, np.full_like(found, len(data.counts)), 0.0, 0)
+def _shortened(context: PartContext, length: int) -> RetrievalData:
+    return load(context, replace(COMPARISON, data=replace(COMPARISON.data, history=length)))
 
 
-def _view(data: RetrievalData, settings: Settings) -> View:
+def _seeds(settings: Settings, first: int) -> tuple[int, ...]:
+    return tuple(range(first, first + settings.seeds))
+
+
+def _view(data: RetrievalData, settings: Settings, seed: int) -> View:
     rows = data.of("test")
     wanted = data.labels[rows].tocoo()
     groups = popularity_groups(data.counts, settings.head_share)
-    return View(data.users[rows][wanted.row], wanted.col.astype(np.int64), groups, len(rows))
+    owners, items = data.users[rows][wanted.row], wanted.col.astype(np.int64)
+    return View(owners, items, groups, len(rows), _seeds(settings, seed))
 
 
 def _settings(settings: Settings, **more: object) -> dict[str, object]:
@@ -179,7 +200,7 @@ PARTS = [
         name="mns/comparison",
         title="Mixed negative sampling against batch negatives and sampled softmax (table 1)",
         inputs=(INPUT,),
-        settings=_settings(COMPARISON, negatives=NEGATIVES, powers=POWERS),
+        settings=_settings(COMPARISON, negatives=NEGATIVES, powers=POWERS, lengths=LENGTHS),
         run=run_comparison,
     ),
     Part(

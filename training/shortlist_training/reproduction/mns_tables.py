@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from shortlist_training.reproduction.mns_runs import Measured, Ranks
 from shortlist_training.reproduction.parts import Cell, Curve, Plot, ResultTable
-from shortlist_training.time_split import RECALL_AT, Group, Recall, mean_over_users, recall_at
-from shortlist_training.two_tower.train import TrainConfig
+from shortlist_training.time_split import RECALL_AT, Group, Recall, mean_over_runs
 
 BOOTSTRAP = 1000
 PAPER = {  # table 1: Recall@10, 50, 100
@@ -32,46 +32,41 @@ RECALL_NAMES = tuple(f"Recall@{k}" for k in RECALL_AT)
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One trained run. test, cold (P,) int64: ranks of the test labels among all items, and among cold items only.
-
-    validation: Recall@50 of the chosen epoch `best`.
-    """
-
-    train: TrainConfig | None
-    test: NDArray[np.int64]
-    cold: NDArray[np.int64]
-    validation: float
-    best: int
-
-
-@dataclass(frozen=True)
 class View:
-    """Who the test labels belong to. users, items (P,): each label's user and item; groups: (I,) masks of items."""
+    """Who the test labels belong to. users, items (P,): each label's user and item; groups: (I,) masks of items.
+
+    seeds: what the models were trained with.
+    """
 
     users: NDArray[np.int64]
     items: NDArray[np.int64]
     groups: Mapping[Group, NDArray[np.bool_]]
     queries: int
+    seeds: Sequence[int]
 
-    def recall(self, ranks: NDArray[np.int64], group: Group, k: int, seed: int) -> Recall:
-        """Measure Recall@k of one group's labels."""
-        chosen = self.groups[group][self.items]
-        return recall_at(ranks[chosen], self.users[chosen], k, BOOTSTRAP, seed)
+    def recall(self, ranks: Ranks, group: Group, k: int, seed: int) -> Recall:
+        """Measure Recall@k of one group's labels, the mean over trainings: ranks (S, P)."""
+        return self.recall_of(ranks, self.groups[group][self.items], k, seed)
+
+    def recall_of(self, ranks: Ranks, chosen: NDArray[np.bool_], k: int, seed: int) -> Recall:
+        """Measure Recall@k of some labels, (P,)."""
+        return mean_over_runs((ranks[:, chosen] < k).astype(np.float64), self.users[chosen], BOOTSTRAP, seed)
 
     def difference(self, left: Measured, right: Measured, k: int, seed: int, group: Group = "all") -> Recall:
-        """Measure left's Recall@k minus right's on the same labels, with the interval of the difference."""
+        """Measure left's Recall@k minus right's on the same labels and seeds, with the interval of the difference."""
         chosen = self.groups[group][self.items]
         gained = (left.test < k).astype(np.float64) - (right.test < k)
-        return mean_over_users(gained[chosen], self.users[chosen], BOOTSTRAP, seed)
+        return mean_over_runs(gained[:, chosen], self.users[chosen], BOOTSTRAP, seed)
 
     def protocol(self, seed: int) -> str:
         """Say what was measured on whom."""
+        trained = f"Seed {seed}" if len(self.seeds) == 1 else f"Means over the seeds {_listed(self.seeds)}"
+        over = "customers" if len(self.seeds) == 1 else "customers and seeds"
         return (
             f"Split by time: train before 2011-09-16, epochs chosen by Recall@50 on 2011-09-16..30, test October 2011; "
             f"{self.queries} baskets of {len(np.unique(self.users))} customers, {len(self.users)} first purchases, "
             f"ranked among all {len(self.groups['all'])} products that the customer has not bought. Recall over "
-            f"{{query, item}} pairs; bootstrap over customers, 95 %; seed {seed}."
+            f"{{query, item}} pairs. {trained}; bootstrap over {over}, 95 %."
         )
 
 
@@ -142,7 +137,7 @@ def sweep_table(measured: Mapping[int, Measured], view: View, batch: int, seed: 
         groups = [cell(view.recall(run.test, group, RECALL_AT[-1], seed)) for group in ("head", "tail", "cold")]
         known = uniform % batch == 0 and uniform // batch in PAPER_SWEEP
         paper = [Cell(value) for value in PAPER_SWEEP[uniform // batch]] if known else [None] * 3
-        cells = (str(uniform), str(run.best), Cell(run.validation), *ours, *groups, *paper)
+        cells = (str(uniform), _epochs(run), Cell(float(run.validation.mean())), *ours, *groups, *paper)
         rows.append((f"B' = {uniform / batch:g} B", cells))
     return ResultTable(
         title=f"Table 2: MNS with B = {batch} and growing B'",
@@ -186,12 +181,32 @@ def sweep_plot(measured: Mapping[int, Measured], view: View, batch: int, seed: i
 
 
 def order_remarks(measured: Mapping[str, Measured], view: View, seed: int) -> tuple[str, ...]:
-    """Say of each step of the paper's order whether it came out, by Recall@10/50/100."""
+    """Say of each step of the paper's order whether it came out, by Recall@10/50/100, and with how many seeds."""
     remarks = []
     for left, right in DIFFERENCES:
         found = [view.difference(measured[left], measured[right], k, seed) for k in RECALL_AT]
         shown = ", ".join(f"@{k} {_signed(one)}" for k, one in zip(RECALL_AT, found, strict=True))
-        remarks.append(f"The paper's {left} > {right} {_verdict(found)}: Recall {shown}.")
+        ahead = ", ".join(f"@{k} {_ahead(measured[left], measured[right], k)}" for k in RECALL_AT)
+        remarks.append(
+            f"The paper's {left} > {right} {_verdict(found)}: Recall {shown}. Seeds with {left} ahead: {ahead}."
+        )
+    return tuple(remarks)
+
+
+def group_remarks(measured: Mapping[str, Measured], view: View, seed: int) -> tuple[str, ...]:
+    """Say in which items the paper's order holds, since the groups pull in different directions."""
+    k = RECALL_AT[-1]
+    groups: tuple[Group, ...] = ("head", "tail", "cold")
+    labels = {group: int(view.groups[group][view.items].sum()) for group in groups}
+    remarks = []
+    for group in groups:
+        found = {
+            f"{left} minus {right}": view.difference(measured[left], measured[right], k, seed, group)
+            for left, right in DIFFERENCES
+        }
+        shown = ", ".join(f"{name} {_signed(one)}" for name, one in found.items())
+        share = labels[group] / max(1, sum(labels.values()))
+        remarks.append(f"Why: {group} products, {share:.0%} of the labels, Recall@{k}: {shown}.")
     return tuple(remarks)
 
 
@@ -210,16 +225,41 @@ def sweep_remarks(measured: Mapping[int, Measured], view: View, batch: int, seed
     """Say where the best B' lies, and whether its lead over both ends of the sweep is more than chance."""
     ordered = list(measured)
     remarks = []
-    by_validation = max(ordered, key=lambda uniform: measured[uniform].validation)
     for k in RECALL_AT:
         best = max(ordered, key=lambda uniform: (measured[uniform].test < k).mean())
-        ends = [view.difference(measured[best], measured[end], k, seed) for end in (ordered[0], ordered[-1])]
-        place = "inside the sweep" if best not in (ordered[0], ordered[-1]) else "at an end of the sweep"
+        ends = [end for end in (ordered[0], ordered[-1]) if end != best]
+        leads = [view.difference(measured[best], measured[end], k, seed) for end in ends]
+        place = "at an end of the sweep" if len(ends) == 1 else "inside the sweep"
+        shown = " and ".join(f"{_signed(lead)} over B' = {end}" for end, lead in zip(ends, leads, strict=True))
+        noise = "" if all(lead.low is not None and lead.low > 0 for lead in leads) else " Not more than chance."
         remarks.append(
-            f"Recall@{k} is best at B' = {best} ({best / batch:g} B), {place}: {_signed(ends[0])} over "
-            f"B' = {ordered[0]} and {_signed(ends[1])} over B' = {ordered[-1]}. The paper's best is 8 B."
+            f"Recall@{k} is best at B' = {best} ({best / batch:g} B), {place}: {shown}.{noise} The paper's best is 8 B."
         )
-    return (*remarks, f"Validation Recall@{MIDDLE} would choose B' = {by_validation} ({by_validation / batch:g} B).")
+    chosen = max(ordered, key=lambda uniform: measured[uniform].validation.mean())
+    by_validation = f"Validation Recall@{MIDDLE} would choose B' = {chosen} ({chosen / batch:g} B)."
+    return (*remarks, by_validation, _sweep_groups(measured, view, seed), *_spread(measured))
+
+
+def _sweep_groups(measured: Mapping[int, Measured], view: View, seed: int) -> str:
+    first, *_, last = measured
+    k = RECALL_AT[-1]
+    groups: tuple[Group, ...] = ("head", "tail", "cold")
+    found = {group: view.difference(measured[last], measured[first], k, seed, group) for group in groups}
+    shown = ", ".join(f"{group} {_signed(change)}" for group, change in found.items())
+    return f"Why: from B' = {first} to B' = {last} Recall@{k} changes by {shown}."
+
+
+def _spread(measured: Mapping[int, Measured]) -> tuple[str, ...]:
+    """Hold the curve against what another seed changes; nothing where there was one seed only."""
+    by_seed = np.stack([(run.test < RECALL_AT[-1]).mean(axis=1) for run in measured.values()])
+    if by_seed.shape[1] == 1:
+        return ()
+    within, between = by_seed.std(axis=1, ddof=1).mean(), by_seed.mean(axis=1).std(ddof=1)
+    remark = (
+        f"Recall@{RECALL_AT[-1]} differs by a standard deviation of {between:.4f} between the points of the curve and "
+        f"of {within:.4f} between seeds at one point."
+    )
+    return (remark,)
 
 
 def _verdict(found: Sequence[Recall]) -> str:
@@ -234,8 +274,21 @@ def _signed(found: Recall) -> str:
     return f"{found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
 
 
+def _ahead(left: Measured, right: Measured, k: int) -> str:
+    better = (left.test < k).mean(axis=1) > (right.test < k).mean(axis=1)
+    return f"{int(better.sum())} of {len(better)}"
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return ", ".join(str(seed) for seed in seeds)
+
+
+def _epochs(run: Measured) -> str:
+    return ", ".join(str(best) for best in run.best)
+
+
 def _sizes(run: Measured) -> tuple[str, str, str]:
     if run.train is None:
         return "-", "-", "-"
     uniform = f"{run.train.draws} drawn apart" if run.train.draws else str(run.train.uniform)
-    return str(run.train.batch), uniform, str(run.best)
+    return str(run.train.batch), uniform, _epochs(run)

@@ -13,6 +13,7 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 _NAME_WIDTH = 14
+SEVERAL = 2
 
 
 def console_table(table: ResultTable) -> Table:
@@ -45,6 +46,28 @@ def write_report(finished: Sequence[Finished], out: Path, command: str) -> Path:
         lines += [*(f"- {remark}" for remark in part.result.remarks), ""]
     lines += _costs(finished)
     path = out / "report.md"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def write_costs(kept: Sequence[Finished], out: Path) -> Path | None:
+    """Write `costs.md`, what every kept part cost, if they are of several systems; returns its path."""
+    systems = sorted({_system(part) for part in kept})
+    if len(systems) < SEVERAL:
+        return None
+    lines = [
+        "# What the reproductions cost",
+        "",
+        "Written by `shortlist-train reproduce` from the parts that it keeps.",
+        "Wall and CPU time with the threads that the command was given.",
+        "Peak: the largest resident set while the part ran, loaded libraries included.",
+        "",
+        "| system | part | data | seed | wall s | CPU s | peak MB |",
+        "|---|---|---|---:|---:|---:|---:|",
+        *(_cost_row(part) for part in kept),
+    ]
+    lines += [_sum_row(system, [part for part in kept if _system(part) == system]) for system in systems]
+    path = out / "costs.md"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
@@ -84,6 +107,22 @@ def _costs(finished: Sequence[Finished]) -> list[str]:
         f"| {part.name} | {part.seed} | {part.wall_s:g} | {part.cpu_s:g} | {part.peak_mb:g} |" for part in finished
     ]
     return lines
+
+
+def _system(part: Finished) -> str:
+    return part.name.partition("/")[0]
+
+
+def _cost_row(part: Finished) -> str:
+    data = ", ".join(sorted({name.partition("/")[0] for name in part.inputs})) or "-"
+    what = part.name.partition("/")[2]
+    figures = f"{part.wall_s:g} | {part.cpu_s:g} | {part.peak_mb:g}"
+    return f"| {_system(part)} | {what} | {data} | {part.seed} | {figures} |"
+
+
+def _sum_row(system: str, parts: Sequence[Finished]) -> str:
+    wall, cpu = sum(part.wall_s for part in parts), sum(part.cpu_s for part in parts)
+    return f"| {system} | all | | | {wall:.1f} | {cpu:.1f} | {max(part.peak_mb for part in parts):g} |"
 
 
 def _short(cell: Cell | str | None) -> str:

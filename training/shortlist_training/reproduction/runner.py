@@ -1,7 +1,6 @@
 """Runs parts, keeps their results, and never runs a finished one again."""
 
 import hashlib
-import resource
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,13 +9,17 @@ import msgspec
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from shortlist_training.errors import DataError
+from shortlist_training.reproduction.memory import peak_mb, reset_peak
 from shortlist_training.reproduction.parts import Part, PartContext, PartResult, Progress
 
 _CHUNK_BYTES = 1 << 20
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """A part's result with what it cost. Times are seconds; peak_mb is the process's largest resident set so far."""
+    """A part's result with what it cost. Times are seconds; peak_mb is the process's largest resident set meanwhile.
+
+    inputs: the files of the data folder that it read; results of before they were kept have none.
+    """
 
     name: str
     title: str
@@ -27,6 +30,16 @@ class Finished(msgspec.Struct, frozen=True):
     cpu_s: float
     peak_mb: float
     result: PartResult
+    inputs: tuple[str, ...] = ()
+
+
+def kept_results(out: Path) -> list[Finished]:
+    """Read what lies in an output folder, by part name: of each part and seed the newest result."""
+    newest: dict[tuple[str, int], Finished] = {}
+    for path in sorted(out.glob("*/*/*.json"), key=lambda path: path.stat().st_mtime_ns):
+        done = msgspec.json.decode(path.read_bytes(), type=Finished)
+        newest[done.name, done.seed] = done
+    return [newest[key] for key in sorted(newest)]
 
 
 def run_parts(
@@ -61,6 +74,7 @@ def run_parts(
 
 def _run(part: Part, key: str, context: PartContext) -> Finished:
     context.work.mkdir(parents=True, exist_ok=True)
+    reset_peak()
     wall, cpu = time.perf_counter(), time.process_time()
     with threadpool_limits(context.threads):  # numpy's; torch and implicit are told by the parts
         result = part.run(context)
@@ -72,8 +86,9 @@ def _run(part: Part, key: str, context: PartContext) -> Finished:
         settings=dict(part.settings),
         wall_s=round(time.perf_counter() - wall, 1),
         cpu_s=round(time.process_time() - cpu, 1),
-        peak_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        peak_mb=round(peak_mb()),
         result=result,
+        inputs=part.inputs,
     )
 
 

@@ -1,0 +1,270 @@
+"""The served PDN: candidate pairs, statistics without the user's own fold, loss, index, greedy retrieval, export."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from source_data import ITEMS, learning
+
+from models.encoder import OnnxEncoder
+from models.features import Transforms, UserContext
+from models.pdn import direct_inputs, triggers_of, trignet_inputs
+from shortlist_training.config_sources import ContentSettings, PdnSettings, UserSettings
+from shortlist_training.histories import fold_in_users
+from shortlist_training.pdn.serving_candidates import (
+    LEAST_COSINE,
+    CandidatePairs,
+    Cooccurrence,
+    candidate_pairs,
+    profile_matrix,
+)
+from shortlist_training.pdn.serving_export import export_pdn
+from shortlist_training.pdn.serving_index import GreedyScorer, PathIndex, ServedVectors, path_index, retrieve
+from shortlist_training.pdn.serving_model import ServedPdn, cross_entropy
+from shortlist_training.pdn.serving_train import Batch, Views, epoch_batches, make_views, scores, train_pdn
+from shortlist_training.sources.content import ItemContent, item_content
+from shortlist_training.sources.ranking import measured
+from shortlist_training.timelines import incidence
+from shortlist_training.user_features import learn_transforms
+
+SETTINGS = PdnSettings(
+    hidden=4,
+    direct_dim=3,
+    folds=2,
+    by_log=10,
+    by_profile=3,
+    neighbours=6,
+    triggers=5,
+    pool=8,
+    batch_users=16,
+    epochs=2,
+    split_by="random",
+    items=ContentSettings(id_dim=4, word_dim=4, field_dim=3),
+    users=UserSettings(origins=("country", "history_length"), dim=3),
+)
+WORLD = learning()
+TRANSFORMS = learn_transforms(WORLD.histories, SETTINGS.users)
+NO_PROFILES = sp.csr_matrix((6, 1), dtype=np.float32)
+
+
+def content() -> ItemContent:
+    return item_content(WORLD.catalogue, WORLD.histories.training_counts(), WORLD.svd, SETTINGS.items)
+
+
+@pytest.fixture(scope="module")
+def views() -> Views:
+    return make_views(WORLD.histories, content(), SETTINGS, 0, lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def trained(views: Views) -> ServedPdn:
+    validation = fold_in_users(WORLD.histories, "validation", 0.6, 0)
+    model, _ = train_pdn(WORLD.histories, content(), TRANSFORMS, views, validation, SETTINGS, 0, lambda _: None)
+    return model
+
+
+def pairs_of(found: CandidatePairs) -> dict[tuple[int, int], list[float]]:
+    return {
+        (int(j), int(i)): values.astype(float).tolist()
+        for j, i, values in zip(found.triggers(), found.targets, found.statistics, strict=True)
+    }
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 10_000), users=st.integers(1, 8), by_log=st.integers(1, 6), power=st.sampled_from([0.0, 0.5])
+)
+def test_candidates_of_the_log_are_counted_like_one_by_one(seed: int, users: int, by_log: int, power: float) -> None:
+    """Weighted cosine, count and lift of every pair by their definitions; the best `by_log` of each trigger stay."""
+    rng = np.random.default_rng(seed)
+    owned = (rng.random((users, 6)) < 0.5).astype(np.float32)
+    rows = np.flatnonzero(rng.random(6) < 0.8)
+    found = pairs_of(candidate_pairs(Cooccurrence(sp.csr_matrix(owned), power), NO_PROFILES, rows, by_log, 0))
+    weight = np.maximum(owned.sum(1), 1.0) ** -power
+    expected: dict[tuple[int, int], list[float]] = {}
+    for place, j in enumerate(rows):
+        ranked = []
+        for other, i in enumerate(rows):
+            both = owned[:, j] * owned[:, i]
+            if i != j and both.any():
+                mass = [(weight * owned[:, item]).sum() for item in (j, i)]
+                cosine = (weight * both).sum() / math.sqrt(mass[0] * mass[1])
+                lift = math.log(users * both.sum() / (owned[:, j].sum() * owned[:, i].sum()))
+                popularity = math.log1p(owned[:, i].sum())
+                values = [math.log(cosine / LEAST_COSINE), math.log1p(both.sum()), lift, 0.0, 1.0, popularity]
+                ranked.append((-round(cosine, 9), other, values))
+        expected |= {(place, other): values for _, other, values in sorted(ranked)[:by_log]}
+    assert found.keys() == expected.keys() or len(found) == len(expected)  # equal cosines may differ in the last bit
+    for pair in found.keys() & expected.keys():
+        np.testing.assert_allclose(found[pair], expected[pair], atol=0.01)
+
+
+def test_alike_items_are_candidates_without_a_log() -> None:
+    """Items of one category or rare title word become candidates although nobody has both."""
+    words = np.array([[2, 0], [2, 0], [3, 0], [4, 0], [5, 0], [1, 0]])
+    # a word of 2 in 6 titles is common: give the category the say
+    profiles = profile_matrix(np.tile(words, (10, 1)), np.repeat(np.arange(30) + 2, 2), 60)
+    nobody = Cooccurrence(sp.csr_matrix((1, 60), dtype=np.float32), 0.5)
+    found = pairs_of(candidate_pairs(nobody, profiles, np.arange(60), 5, 1))
+    assert set(found) == {(row, row ^ 1) for row in range(60)}
+    assert all(values[3] > 0.99 and values[4] == 0.0 for values in found.values())
+
+
+def test_without_attributes_nothing_is_alike() -> None:
+    """No titles and no categories leave candidates to the log."""
+    assert profile_matrix(None, None, 4).nnz == 0
+
+
+def test_a_users_own_log_decides_nothing_in_training(views: Views) -> None:
+    """The pairs that a fold is trained with are those of all other folds' log alone."""
+    owned = incidence([np.unique(history.rows) for history in views.histories], ITEMS)
+    found = content()
+    profiles = profile_matrix(found.words, found.category, ITEMS)
+    for number in range(SETTINGS.folds):
+        others = owned[views.fold != number]
+        log = Cooccurrence(others, SETTINGS.activity_power, owned.shape[0] / others.shape[0])
+        expected = candidate_pairs(log, profiles, np.arange(ITEMS), SETTINGS.by_log, SETTINGS.by_profile)
+        assert views.held_out[number].targets.tobytes() == expected.targets.tobytes()
+        assert views.held_out[number].statistics.tobytes() == expected.statistics.tobytes()
+    assert views.held_out[0].statistics.tobytes() != views.everybody.statistics.tobytes()
+
+
+def naive_scores(
+    model: ServedPdn, batch: Batch, pairs: CandidatePairs
+) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """Equation 12 one path at a time."""
+    features = list(batch.features.values())
+    places = {
+        (int(j), int(i)): number for number, (j, i) in enumerate(zip(pairs.triggers(), pairs.targets, strict=True))
+    }
+    shares = model.trigger_vectors(batch.triggers)
+    weights = model.trignet(shares, batch.owner, batch.types, batch.counts, batch.positions, *features)
+    people, items = model.direct_user(*features), model.item_vectors(batch.pool)
+    bias = model.bias_weight(batch.features)
+    total = np.zeros(batch.label.shape)
+    for user, column in np.ndindex(*total.shape):
+        total[user, column] = math.log1p(math.exp(float(people[user] @ items[column]))) + float(bias[user])
+        for line in np.flatnonzero(batch.owner.numpy() == user):
+            number = places.get((int(batch.triggers[line]), int(batch.pool[column])))
+            if number is not None:
+                statistics = torch.from_numpy(pairs.statistics[number : number + 1].astype(np.float32))
+                s = model.similarity(batch.triggers[line : line + 1], batch.pool[column : column + 1], statistics)
+                total[user, column] += math.log1p(math.exp(float(s + weights[line])))
+    return total
+
+
+def test_a_batch_scores_like_one_path_at_a_time(trained: ServedPdn, views: Views) -> None:
+    """Wherever a user is asked for an item, the score is equation 12 over the fold's stored pairs, bias included."""
+    rng = np.random.default_rng(0)
+    model = trained.eval()
+    small = PdnSettings(**{**{f: getattr(SETTINGS, f) for f in SETTINGS.__struct_fields__}, "batch_users": 3})
+    batch = next(iter(epoch_batches(views, ITEMS, TRANSFORMS, small, rng)))
+    matches = []
+    with torch.no_grad():
+        found = scores(model, batch, direct=True).numpy()
+        for pairs in views.held_out:
+            asked = batch.weight.numpy() > 0
+            matches.append(bool(np.allclose(found[asked], naive_scores(model, batch, pairs)[asked], rtol=1e-4)))
+    assert matches.count(True) == 1
+    assert batch.label.any(dim=1).all()
+
+
+def test_the_loss_is_the_cross_entropy_of_eq_13() -> None:
+    """-log(1 - e^-y) for positives, y for negatives; weight 0 leaves a pair out."""
+    score = torch.tensor([[0.5, 2.0, 9.0]])
+    label = torch.tensor([[True, False, True]])
+    weight = torch.tensor([[1.0, 0.5, 0.0]])
+    expected = (-math.log(1 - math.exp(-0.5)) + 0.5 * 2.0) / 1.5
+    assert cross_entropy(score, label, weight).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_training_learns_the_colours(trained: ServedPdn, views: Views) -> None:
+    """In the served form held-out users find their colour's other items first."""
+    validation = fold_in_users(WORLD.histories, "validation", 0.6, 0)
+    index = path_index(trained, views.everybody, np.arange(ITEMS), SETTINGS.neighbours)
+    scorer = GreedyScorer(trained, index, validation.known, TRANSFORMS, SETTINGS.max_history, direct=True)
+    found = measured(lambda users: scorer.score(users, SETTINGS.triggers), validation)
+    assert found["ndcg@100"].mean() > 0.7
+
+
+def test_an_index_ranks_candidates_by_simnet(trained: ServedPdn, views: Views) -> None:
+    """Each row holds its k most similar candidates, best first, and -1 with -inf after the last one."""
+    index = path_index(trained, views.everybody, np.arange(ITEMS), 15)
+    pairs = views.everybody
+    for row in range(ITEMS):
+        mine = slice(int(pairs.indptr[row]), int(pairs.indptr[row + 1]))
+        targets = torch.from_numpy(pairs.targets[mine])
+        statistics = torch.from_numpy(pairs.statistics[mine].astype(np.float32))
+        with torch.no_grad():
+            s = trained.similarity(torch.full_like(targets, row), targets, statistics).numpy()
+        there = index.neighbours[row] >= 0
+        assert there.sum() == min(15, len(targets))
+        best = np.sort(s)[::-1][:15]
+        np.testing.assert_allclose(index.scores[row][there], best, rtol=2e-3, atol=1e-3)
+        assert set(index.neighbours[row][there].tolist()) <= set(targets.tolist()) - {row}
+        assert (index.scores[row][~there] == -np.inf).all()
+        assert (np.diff(index.scores[row][there]) <= 0).all()
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 10_000), most=st.integers(1, 5))
+def test_greedy_retrieval_is_eq_14(seed: int, most: int) -> None:
+    """The sum over the paths of the top triggers plus the direct term, one candidate at a time."""
+    rng = np.random.default_rng(seed)
+    neighbours = np.stack([rng.permutation(7)[:3] for _ in range(7)]).astype(np.int32)
+    neighbours[0, 1:] = -1
+    weights_of = np.where(neighbours >= 0, -np.sort(rng.random((7, 3)), axis=1), -np.inf).astype(np.float16)
+    triggers = np.sort(rng.permutation(7)[:4])
+    t, direct = rng.standard_normal(4).astype(np.float32), rng.standard_normal(7).astype(np.float32)
+    rows, found = retrieve(PathIndex(neighbours, weights_of), triggers, t, direct, most)
+    expected: dict[int, float] = {}
+    for place in np.argsort(-t, kind="stable")[:most]:
+        for i, s in zip(neighbours[triggers[place]], weights_of[triggers[place]], strict=True):
+            if i >= 0:
+                expected[int(i)] = expected.get(int(i), math.log1p(math.exp(direct[i]))) + math.log1p(
+                    math.exp(float(t[place]) + float(s))
+                )
+    assert rows.tolist() == sorted(expected)
+    np.testing.assert_allclose(found, [expected[int(row)] for row in rows], rtol=1e-5)
+
+
+def test_exported_encoders_serve_what_was_trained(trained: ServedPdn) -> None:
+    """200 triggers of four users in one call, and one trigger of a user of whom nothing is known, within 1e-5."""
+    vectors = ServedVectors.of(trained)
+    exported = export_pdn(trained, vectors.trigger_vectors, TRANSFORMS, 100, 0)
+    encoders = {name: OnnxEncoder.open(one.graph, one.spec) for name, one in exported.items()}
+    rng = np.random.default_rng(5)
+    people = [UserContext("BE", history_length=9, features={"segment": "gold"}), UserContext("??"), UserContext("NL")]
+    made = Transforms(TRANSFORMS)
+    for contexts, length in ((people, 200), (people[1:2], 1)):
+        triggers = [
+            triggers_of(rng.integers(ITEMS, size=length), rng.integers(1, 6, size=length), 200) for _ in contexts
+        ]
+        inputs = trignet_inputs(vectors.trigger_vectors, triggers, contexts, made)
+        with torch.no_grad():
+            expected = trained.trignet(*(torch.from_numpy(value) for value in inputs.values())).numpy()
+            person = trained.direct_user(*(torch.from_numpy(v) for v in direct_inputs(contexts, made).values())).numpy()
+        np.testing.assert_allclose(encoders["trignet"].encode(inputs), expected, atol=1e-5)
+        np.testing.assert_allclose(encoders["pdn_user"].encode(direct_inputs(contexts, made)), person, atol=1e-5)
+
+
+def test_training_is_deterministic(views: Views) -> None:
+    """One seed gives the same weights to the bit, another does not."""
+    validation = fold_in_users(WORLD.histories, "validation", 0.6, 0)
+    states = []
+    for seed in (1, 1, 2):
+        model, _ = train_pdn(WORLD.histories, content(), TRANSFORMS, views, validation, SETTINGS, seed, lambda _: None)
+        states.append(b"".join(value.numpy().tobytes() for value in model.state_dict().values()))
+    assert states[0] == states[1] != states[2]
+
+
+def test_large_catalogues_train_too(views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables over the size from which two-tower's gradients are sparse: PDN's optimizer takes none."""
+    monkeypatch.setattr("shortlist_training.sources.content.SPARSE_FROM", 1)
+    validation = fold_in_users(WORLD.histories, "validation", 0.6, 0)
+    _, epochs = train_pdn(WORLD.histories, content(), TRANSFORMS, views, validation, SETTINGS, 0, lambda _: None)
+    assert all(math.isfinite(epoch.loss) for epoch in epochs)
