@@ -6,41 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from typer.testing import CliRunner, Result
+from shop_run import invoke, run, write
 
 from index_store.bundle import load_bundle, verify_bundle
 from index_store.manifest import read_manifest
-from shortlist_training.cli import app
 from shortlist_training.config import LoadedProject
 from shortlist_training.steps.learning import Ingested, load_sources
 from shortlist_training.workspace import Workspace
-
-SOURCES = {
-    "two_tower": {"hidden": [16, 8], "epochs": 2, "batch_users": 16, "uniform": 16, "items": {"id_dim": 4}},
-    "pdn": {"folds": 2, "epochs": 1, "by_log": 8, "by_profile": 2, "neighbours": 5, "triggers": 6, "pool": 16},
-    "item_interaction": {"dim": 8, "epochs": 3, "session_gap_s": 0},
-}
-
-
-def invoke(folder: Path, *arguments: str, runs: str) -> Result:
-    return CliRunner().invoke(
-        app, [arguments[0], str(folder / "shop.toml"), "--runs", str(folder / runs), *arguments[1:]]
-    )
-
-
-def write(shop: Any) -> None:
-    """Write the shop's log with a user table and all four sections."""
-    shop.settings |= SOURCES
-    shop.settings["users"] = {"path": "users.parquet", "user": "customer", "keep": ["segment", "age"]}
-    shop.settings["publish"]["golden_per_country"] = 2
-    shop.settings["led"]["per_country_biases"] = True
-    names = sorted({row[0] for row in shop.rows})
-    columns = {"customer": names, "segment": ["gold", None, "iron"] * 30, "age": [20.0 + place for place in range(90)]}
-    pq.write_table(pa.table(columns), shop.folder / "users.parquet")
-    shop.write()
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +23,6 @@ def published(tmp_path_factory: pytest.TempPathFactory, shop_in: Callable[[Path]
     write(shop)
     result = run(shop.folder, "first")
     return {"folder": shop.folder, "output": result.output}
-
-
-def run(folder: Path, version: str) -> Result:
-    result = invoke(folder, "run", "--version", version, "--bundles", str(folder / "b"), runs=version)
-    assert result.exit_code == 0, result.output
-    return result
 
 
 def test_one_run_publishes_all_four_systems(published: dict[str, Any]) -> None:

@@ -64,8 +64,8 @@ def served_step(work: Workspace, address: str, progress: Progress) -> ServedEval
         progress(f"asking for {name}", done, len(names) + 1)
         only = None if name == FUSED else name
         ranked = server.rank(users.held_out.known, K, names, only)
-        expected = None if only is None else _recalls(_offline(offline[name], users), users.held_out.targets)
-        found = _recalls(ranked, users.held_out.targets)
+        expected = None if only is None else recalls(_offline(offline[name], users), users.held_out.targets)
+        found = recalls(ranked, users.held_out.targets)
         scores[name] = _score(found, expected, serving.recall.get(name, 1.0), project.evaluate.bootstrap, project.seed)
         lengths[name] = _by_length(server, users.held_out, names, only)
     evaluation = ServedEvaluation(serving.bundle, serving.version, len(users.held_out.known), scores, lengths)
@@ -103,7 +103,7 @@ def _offline(score: UserScorer, users: _Users) -> Rows:
     return np.concatenate(parts)
 
 
-def _recalls(ranked: Rows, targets: sp.csr_matrix) -> Mapping[int, NDArray[np.float64]]:
+def recalls(ranked: Rows, targets: sp.csr_matrix) -> Mapping[int, NDArray[np.float64]]:
     """Give each user's recall@k, hits / min(k, targets), for each k: (U,). `NOT_FOUND` is never a hit."""
     with_nothing = sp.hstack([targets, sp.csr_matrix((targets.shape[0], 1), dtype=targets.dtype)], format="csr")
     users = np.arange(len(ranked))[:, None]
@@ -131,5 +131,5 @@ def _by_length(server: ServedRetrieval, users: HeldOut, names: Sequence[str], on
     for length in LENGTHS:
         shortened = [history.recent(length) for history in users.known]
         ranked = server.rank(shortened, K, names, only)
-        found[str(length)] = float(_recalls(ranked, users.targets)[K].mean())
+        found[str(length)] = float(recalls(ranked, users.targets)[K].mean())
     return found

@@ -1,0 +1,86 @@
+"""`evaluate --serve`: what a running server answers is what the models rank, and wrong servers are named."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from running_server import RunningServer
+from shop_run import invoke, run, write
+
+from shortlist_training.served import NOT_FOUND
+from shortlist_training.steps.serving import recalls
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory, shop_in: Callable[[Path], Any]) -> Path:
+    """A run of the shop with all four systems, published."""
+    shop = shop_in(tmp_path_factory.mktemp("shop"))
+    write(shop)
+    run(shop.folder, "first")
+    return Path(shop.folder)
+
+
+@pytest.fixture(scope="module")
+def server(shop: Path) -> Iterator[RunningServer]:
+    """A server of the shop's bundle."""
+    with RunningServer(shop / "server.log", bundle_root=shop / "b", bundle_name="shop", workers=1) as running:
+        yield running.wait_until_serving()
+
+
+def test_served_recall_is_offline_recall(shop: Path, server: RunningServer) -> None:
+    """With exact indices the two agree; path tables are per country, so PDN may differ by its smaller tables."""
+    result = invoke(shop, "evaluate", "--serve", server.address, runs="first")
+    assert result.exit_code == 0, result.output
+    found = json.loads((shop / "first/shop/served.json").read_text(encoding="utf-8"))
+    models = found["models"]
+    assert list(models) == ["led", "two_tower", "pdn", "item_interaction", "fused"]
+    for name, tolerance in (("led", 1e-9), ("two_tower", 1e-9), ("pdn", 0.05), ("item_interaction", 0.05)):
+        for metric, offline in models[name]["offline"].items():
+            assert models[name]["served"][metric]["mean"] == pytest.approx(offline, abs=tolerance), (name, metric)
+    assert models["led"]["served"]["recall@20"]["mean"] > 0
+    assert models["fused"]["offline"] == {}
+    assert "default profile" in result.output
+
+
+def test_little_history_is_measured_too(shop: Path, server: RunningServer) -> None:
+    """Recall for 0, 1, 2, 5 and 10 interactions sent; sources that need a history find nothing without one."""
+    assert invoke(shop, "evaluate", "--serve", server.address, runs="first").exit_code == 0
+    lengths = json.loads((shop / "first/shop/served.json").read_text(encoding="utf-8"))["by_length"]
+    assert all(list(found) == ["0", "1", "2", "5", "10"] for found in lengths.values())
+    assert lengths["pdn"]["0"] == lengths["item_interaction"]["0"] == 0
+    assert lengths["fused"]["0"] > 0
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere.invalid:50051"])
+def test_a_server_that_is_not_there_is_named(shop: Path, address: str) -> None:
+    """One line with the address and the status, exit code 1."""
+    result = invoke(shop, "evaluate", "--serve", address, runs="first")
+    assert result.exit_code == 1
+    assert f"error: the server at {address} answered UNAVAILABLE" in " ".join(result.stderr.split())
+
+
+def test_a_server_of_another_bundle_is_refused(shop: Path, server: RunningServer) -> None:
+    """A project of another name is not measured with this bundle."""
+    text = (shop / "shop.toml").read_text(encoding="utf-8")
+    (shop / "other").mkdir(exist_ok=True)
+    for name in ("log.parquet", "users.parquet"):
+        (shop / "other" / name).write_bytes((shop / name).read_bytes())
+    (shop / "other/shop.toml").write_text(text.replace('name = "shop"', 'name = "kiosk"', 1), encoding="utf-8")
+    run(shop / "other", "first")
+    result = invoke(shop / "other", "evaluate", "--serve", server.address, runs="first")
+    assert result.exit_code == 1
+    assert "to serve kiosk, it serves shop" in " ".join(result.stderr.split())
+
+
+def test_recall_counts_hits_among_what_was_found() -> None:
+    """By hand: two targets of which one is second; places without an item are no hits."""
+    targets = sp.csr_matrix(np.array([[0, 1, 0, 1], [1, 0, 0, 0]], dtype=np.float32))
+    ranked = np.full((2, 100), NOT_FOUND)
+    ranked[0, :2] = 2, 3
+    found = recalls(ranked, targets)
+    np.testing.assert_array_equal(found[20], [0.5, 0.0])
+    np.testing.assert_array_equal(found[100], [0.5, 0.0])
