@@ -23,7 +23,7 @@ from server.inventory import indices_of
 from server.log import set_up_logging
 from server.metrics import Board, WorkerMetrics
 from server.plan import GenerationPlan, decode_plan
-from server.process import SignalQueue, describe_exit, die_with_parent
+from server.process import HURRY, SignalQueue, describe_exit, die_with_parent
 from server.reports import (
     CountryReport,
     Failed,
@@ -60,13 +60,14 @@ class Generation:
 
     def __init__(self, plan: GenerationPlan) -> None:
         self._plan = plan
-        self._signals = SignalQueue(signal.SIGTERM, signal.SIGUSR2, signal.SIGCHLD)
+        self._signals = SignalQueue(signal.SIGTERM, signal.SIGUSR2, HURRY, signal.SIGCHLD)
         self._selector = selectors.DefaultSelector()
         self._seats: dict[int, _WorkerSeat] = {}
         self._board = Board(plan.board, plan.slots)
         self._announced = False
         self._boot_failures = 0
         self._end: signal.Signals | None = None
+        self._hurried = False
         self._exit_code: int | None = None
 
     def run(self) -> int:
@@ -131,6 +132,7 @@ class Generation:
         for number in self._signals.take():
             if number in (signal.SIGTERM, signal.SIGUSR2) and self._end is None:
                 self._end = number
+            self._hurried |= number == HURRY
 
     def _read_reports(self, bundle: Bundle) -> None:
         for seat in self._seats.values():
@@ -197,17 +199,16 @@ class Generation:
     def _stop_workers(self) -> None:
         """Pass the signal on and wait; a worker has its own watchdog, SIGKILL is for one without a loop.
 
-        A second SIGTERM means that nobody wants to wait.
+        `HURRY` means that nobody wants to wait.
         """
         for pid in self._seats:
             os.kill(pid, self._end or signal.SIGTERM)
-        stops = int(self._end is signal.SIGTERM)
         settings = self._plan.settings
         deadline = time.monotonic() + settings.drain_delay_s + settings.grace_s + _STOP_MARGIN_S
         while self._seats:
             self._selector.select(max(0.0, min(_TICK_S, deadline - time.monotonic())))
-            stops += self._signals.take().count(signal.SIGTERM)
-            if stops > 1 or time.monotonic() > deadline:
+            self._handle_signals()
+            if self._hurried or time.monotonic() > deadline:
                 for pid in self._seats:
                     os.kill(pid, signal.SIGKILL)
             self._collect_stopped()

@@ -24,7 +24,7 @@ from server.child import Child, start_generation, start_lobby
 from server.collector import BoardCollector, MasterMetrics
 from server.exporter import Exporter
 from server.metrics import Board
-from server.process import SignalQueue, address_of, describe_exit, reserve_port
+from server.process import HURRY, SignalQueue, address_of, describe_exit, reserve_port
 from server.reports import Failed, Ready, Refused, Report, WorkerLost, Workers
 from server.settings import Settings, SettingsError, reread_profiles
 from server.supervised import Purpose, Supervised
@@ -260,5 +260,5 @@ class Master:
             for number in self._signals.take():
                 if number in (signal.SIGTERM, signal.SIGINT):
                     for child in children:
-                        child.end(signal.SIGTERM)
+                        child.end(HURRY)
         _LOG.info("stopped")
