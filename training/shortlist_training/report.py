@@ -135,7 +135,7 @@ def _protocol(evaluation: Evaluation, best_epoch: int, sources: Mapping[str, Sou
         f"nothing of a held-out user is trained on. {share:.0%} of a test user's distinct items, taken at random, are",
         "the input; the others are to be found among all items that training users interacted with, input items",
         "excluded. Items that no training user has are left out. Sources other than LED are measured in their served",
-        "form: limited histories, greedy paths, the last pairs; without a time and a seed item.",
+        "form: limited histories, greedy paths, the last pairs; an hour after the newest interaction, without a seed item.",
         "Recall@k = hits in the top k / min(k, targets).",
         "",
         f"Test users: {evaluation.test_users}. Validation users: {evaluation.validation_users}. The latter chose LED's",
