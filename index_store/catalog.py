@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from index_store.arrays import StringTable, load_array
 from index_store.errors import CatalogInvalid
+from index_store.id_table import IdTable
 from index_store.layout import catalog_array, string_table
 from index_store.manifest import CountryEntry
 from index_store.postings import Postings
@@ -46,8 +47,7 @@ class Catalog:
         self.merchants = Postings.of(columns.get("merchants"), len(item_ids), self.popular_order)
         self.categories = Postings.of(columns.get("categories"), len(item_ids), self.popular_order)
         self._columns = dict(columns)
-        self._id_order: NDArray[np.int64] = np.argsort(item_ids, kind="stable")
-        self._sorted_ids: NDArray[np.uint64] = np.ascontiguousarray(item_ids[self._id_order])
+        self._ids = IdTable(item_ids)
         keys = self._columns.get("keys")
         self._row_of_key = {keys[row]: row for row in range(len(keys))} if keys else {}
 
@@ -69,9 +69,8 @@ class Catalog:
 
     def check(self, country: str) -> None:
         """Raise `CatalogInvalid` on duplicate ids or keys, an empty key, or an impossible popularity or price (M13)."""
-        repeated = self._sorted_ids[1:][self._sorted_ids[1:] == self._sorted_ids[:-1]]
-        if len(repeated):
-            message = f"country {country}: expected different item ids, found {repeated[0]} more than once"
+        if len(self._ids.repeated):
+            message = f"country {country}: expected different item ids, found {self._ids.repeated.min()} more than once"
             raise CatalogInvalid(message)
         keys = self._columns.get("keys")
         if keys and len(self._row_of_key) != len(keys):
@@ -126,11 +125,7 @@ class Catalog:
 
     def rows_of_ids(self, item_ids: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Rows (M,) of M item ids, -1 for an id that is not in the catalogue."""
-        place = np.searchsorted(self._sorted_ids, item_ids)
-        place[place == self.size] = 0
-        rows = self._id_order[place]
-        rows[self._sorted_ids[place] != item_ids] = -1
-        return rows
+        return self._ids.rows(item_ids)
 
     def rows_of_keys(self, keys: Sequence[str]) -> NDArray[np.int64]:
         """Rows (M,) of M string keys, -1 for a key that is not in the catalogue."""

@@ -1,11 +1,13 @@
 """`python -m loadtest.bench_sources`: what each source costs in process, and the sweep over selectivity and exclusions.
 
-One thread, one synthetic country (`loadtest.synthetic`), no transport. CPU is the process's own; encode and search are
-the sources' own stopwatch (whole microseconds), the rest is what is left: looking up rows, fusing, the answer. Medians
-are of single calls, so that a call which another process interrupted does not count.
+One thread, one synthetic country (`loadtest.synthetic`), no transport. CPU is the calling thread's, which does all the
+work; encode and search are the sources' own stopwatch, made to read CPU (whole microseconds), the rest is what is left:
+looking up rows, fusing, the answer. All but p99 are medians of single calls, so that a call which another process
+interrupted does not count.
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -30,6 +32,7 @@ from server.fusion import Ranked, fuse
 from server.profiles import FusionName, Profile, SourceName, SourceSetting
 from server.query import Filters, History, ItemRefs, Query
 from server.retrieval import Retriever
+from server.sources import reporting
 from server.sources.base import NO_ROWS
 
 _SOURCES: tuple[SourceName, ...] = ("led", "two_tower", "pdn", "item_interaction", "similar", "popular")
@@ -51,6 +54,8 @@ def main(
 ) -> None:
     """Measure, print, and keep nothing but the graph."""
     console = Console(stderr=True)
+    reporting.time = SimpleNamespace(perf_counter_ns=time.thread_time_ns)  # type: ignore[attr-defined, assignment]
+    load = os.getloadavg()[0]
     with console.status("drawing items") as status:
         drawn = SyntheticItems.draw(items)
         index = load_graph(drawn, cache, lambda what, done, of: status.update(f"{what}: {done:,} of {of:,}"))
@@ -63,6 +68,7 @@ def main(
         if sweep:
             status.update("sweeping")
             tables["filters"] = _sweep(served, country, queries[: max(calls // 6, 10)])
+    console.print(f"load average {load:.1f} before, {os.getloadavg()[0]:.1f} after; {os.cpu_count()} cores")
     _print(tables, as_json=as_json)
 
 
@@ -88,29 +94,29 @@ def _refs(ids: NDArray[np.uint64]) -> ItemRefs:
 
 
 def _timed(call: Callable[[Query], Answer], queries: Sequence[Query]) -> dict[str, float]:
-    """Latency and its split, by the median of single calls, and the mean CPU of all; microseconds."""
+    """Latency, CPU and its split; microseconds."""
     for query in queries[:_WARM_UP]:
         call(query)
     parts = []
-    cpu = time.process_time_ns()
     for query in queries:
-        start = time.perf_counter_ns()
+        start, cpu_start = time.perf_counter_ns(), time.thread_time_ns()
         answer = call(query)
+        cpu = (time.thread_time_ns() - cpu_start) / 1000
         wall = (time.perf_counter_ns() - start) / 1000
         encode = sum(report.encode_us for report in answer.reports)
         search = sum(report.search_us for report in answer.reports)
-        parts.append((wall, encode, search, wall - encode - search))
-    cpu_us = (time.process_time_ns() - cpu) / 1000 / len(queries)
-    wall, encode, search, rest = np.median(parts, axis=0).tolist()
+        parts.append((wall, cpu, encode, search, cpu - encode - search))
+    wall, cpu, encode, search, rest = np.median(parts, axis=0).tolist()
     p99 = float(np.percentile([part[0] for part in parts], 99))
-    return {"p50_us": wall, "p99_us": p99, "cpu_us": cpu_us, "encode_us": encode, "search_us": search, "rest_us": rest}
+    return {"p50_us": wall, "p99_us": p99, "cpu_us": cpu, "encode_us": encode, "search_us": search, "rest_us": rest}
 
 
 def _sources(served: Retriever, queries: Sequence[Query]) -> list[dict[str, object]]:
-    return [
-        {"source": name, **_timed(served.answer, [replace(query, profile=name) for query in queries])}
-        for name in (*_SOURCES, "fused")
-    ]
+    rows: list[dict[str, object]] = []
+    for name in (*_SOURCES, "fused"):
+        timed = _timed(served.answer, [replace(query, profile=name) for query in queries])
+        rows.append({"source": name, **timed, "per_core_second": 1e6 / timed["cpu_us"]})
+    return rows
 
 
 def _fusions(items: int, calls: int) -> list[dict[str, object]]:
@@ -121,17 +127,20 @@ def _fusions(items: int, calls: int) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for fusion in _FUSIONS:
         fuse(lists, fusion)
-        start = time.process_time_ns()
+        spent = []
         for _ in range(calls):
+            start = time.thread_time_ns()
             fuse(lists, fusion)
-        rows.append({"fusion": fusion, "cpu_us": (time.process_time_ns() - start) / 1000 / calls})
+            spent.append((time.thread_time_ns() - start) / 1000)
+        rows.append({"fusion": fusion, "cpu_us": float(np.median(spent))})
     return rows
 
 
-def _sweep(served: Retriever, country: Country, queries: Sequence[Query]) -> list[dict[str, object]]:
+def _sweep(served: Retriever, country: Country, queries: Sequence[Query]) -> list[dict[str, Any]]:
     """LED under merchants of every size, with ids excluded at random, and with the user's own best excluded."""
     rng = np.random.default_rng(_SEED)
-    size, rows = country.catalog.size, []
+    size = country.catalog.size
+    rows: list[dict[str, Any]] = []
     for share in (*SHARES, 1.0):
         merchants = () if share == 1.0 else (f"{share}",)
         for count in _EXCLUSIONS:
@@ -139,7 +148,8 @@ def _sweep(served: Retriever, country: Country, queries: Sequence[Query]) -> lis
             rows.append(_swept(served, country, queries, share, merchants, excluded, f"{count}"))
     best = [best_places(country.led.vectors @ _user(country, query), 1_000) for query in queries]
     rows.append(_swept(served, country, queries, 1.0, (), best, "best 1000"))
-    return rows
+    none = {row["share"]: row["cpu_us"] for row in rows if row["excluded"] == "0"}
+    return [{**row, "times_none": row["cpu_us"] / none[row["share"]]} for row in rows]
 
 
 def _swept(
@@ -150,7 +160,7 @@ def _swept(
     merchants: tuple[str, ...],
     excluded: Sequence[NDArray[np.int64]],
     label: str,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     catalog = country.catalog
     asked = [
         replace(query, profile="led", filters=Filters(merchants, excluded=_refs(catalog.item_ids[rows])))

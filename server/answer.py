@@ -90,7 +90,7 @@ class SourceEvidence:
 class Module:
     """One labelled list of item_interaction: "because you <source_type> <trigger_row>, you may <target_type> <rows>".
 
-    rows: (n,) int64, scores: (n,) float32 cosines, best first.
+    rows: (n,) int64, scores: (n,) float32 cosines, best first; in an answer at most its k.
     """
 
     trigger_row: int

@@ -100,7 +100,7 @@ def query(
 ) -> None:
     """Ask a running server for candidates and print them with their titles.
 
-    Without --user, --items and --item-ids the history is empty, and the answer is what is popular in the country.
+    Without --user, --items and --item-ids the history is empty, and the answer is not personal.
     """
     if sum(given is not None for given in (user, items, item_ids, similar)) > 1:
         _fail("give one of --user, --items, --item-ids and --similar", exit_codes.USAGE)

@@ -1,7 +1,8 @@
 """Keeps an answer from being all of one kind: caps by category and merchant, then maximal marginal relevance.
 
-A cap holds as long as k candidates can be reached without breaking it; what was left out fills up the rest, in order.
-Items without a category or merchant are not capped. MMR: Carbonell and Goldstein 1998, with cosines of LED's vectors.
+A cap holds as long as k of the fused candidates can be reached without breaking it; what was left out fills up the
+rest, in order. Items without a category or merchant are not capped. MMR: Carbonell and Goldstein 1998, with cosines of
+LED's vectors.
 """
 
 import math

@@ -68,7 +68,9 @@ def encode_batch(responses: Sequence[bytes]) -> bytes:
 
 def encode_similar(answer: SimilarAnswer, bundle_version: str, *, include_details: bool) -> bytes:
     """Serialise a SimilarItemsResponse."""
-    rest = pb.SimilarItemsResponse(bundle_version=bundle_version, source=_report(answer.report))
+    rest = pb.SimilarItemsResponse(
+        bundle_version=bundle_version, source=_report(answer.report), country=answer.country.code
+    )
     if include_details:
         rest.candidates.extend(_candidates(answer.country, answer.rows, answer.scores, include_details=True))
         return rest.SerializeToString()

@@ -31,6 +31,7 @@ _SOURCE_KEYS: Mapping[str, _Key] = {
     "triggers": _Key(int, between(0, 10_000)),
     "last_n": _Key(int, between(0, 1_000)),
 }
+_ONLY_OF: Mapping[str, SourceName] = {"triggers": "pdn", "last_n": "item_interaction"}
 _DIVERSITY_KEYS: Mapping[str, _Key] = {
     "max_per_category": _Key(int, between(0, _MAX_QUOTA)),
     "max_per_merchant": _Key(int, between(0, _MAX_QUOTA)),
@@ -101,6 +102,10 @@ def _sources(entries: object, place: str) -> tuple[SourceSetting, ...]:
         if values["name"] in {source.name for source in sources}:
             message = f"{where}.name: expected each source once, found {values['name']} again"
             raise SettingsError(message)
+        for key, only in _ONLY_OF.items():
+            if values.get(key) and values["name"] != only:
+                message = f"{where}.{key}: expected none, it is of {only} only, found {found(values[key])}"
+                raise SettingsError(message)
         sources.append(SourceSetting(**values))
     return tuple(sources)
 

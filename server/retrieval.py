@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from index_store.bundle import Bundle
 from models.encoder import OnnxEncoder
 from models.errors import EncoderError, FeatureKindError
-from server.answer import Answer, Degradation, Fallback, SimilarAnswer, SourceReport
+from server.answer import Answer, Degradation, Fallback, Module, SimilarAnswer, SourceReport
 from server.diversity import diversifies, diversify
 from server.eligibility import eligibility
 from server.explain import explain
@@ -204,8 +204,15 @@ class Retriever:
             answer,
             evidence=explain(answer.rows, task.country, task.user, self._sources, named) if query.explain else (),
             embeddings=vectors if query.return_embedding else {},
-            modules=tuple(module for each in found for module in each.modules) if query.include_modules else (),
+            modules=_modules(found, query.k) if query.include_modules else (),
         )
+
+
+def _modules(found: Sequence[Found], k: int) -> tuple[Module, ...]:
+    """The best k of every list; sources were asked for more, since fusion wants to see more."""
+    return tuple(
+        replace(module, rows=module.rows[:k], scores=module.scores[:k]) for each in found for module in each.modules
+    )
 
 
 def _choose(task: Task, fused: Fused) -> _Chosen:

@@ -29,6 +29,8 @@ def reason(piece: pb.Evidence) -> str:
         return ""
     if piece.source == "item_interaction":
         return leads(piece.because, piece.target_type)
+    if piece.source == "similar":
+        return f"like {named(piece.because)}"
     if piece.source == "led":
         return f"{piece.contribution:.3f} of it from {named(piece.because)}"
     return f"would lose {piece.contribution:.3f} without {named(piece.because)}"

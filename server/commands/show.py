@@ -36,7 +36,9 @@ def show_similar(question: Question, item: str, response: pb.SimilarItemsRespons
     """Print the items like one."""
     console = Console()
     title = Text(f"{len(response.candidates)} items like {visible(item)}", style="bold")
-    console.print(title.append(f" in {visible(question.country)}", style="not bold"), soft_wrap=True)
+    console.print(title.append(f" in {visible(response.country)}", style="not bold"), soft_wrap=True)
+    if response.country != question.country:
+        console.print(Text(_moved(question, response.country), style="yellow"), soft_wrap=True)
     console.print(_candidate_table(response.candidates, {}))
     _say(console, f"{_report(response.source)} · bundle {visible(response.bundle_version)}")
 
@@ -89,11 +91,15 @@ def _fallback(question: Question, response: pb.RetrieveResponse) -> str:
     said = {
         pb.FALLBACK_EMPTY_HISTORY: "not personal: the history is empty",
         pb.FALLBACK_UNKNOWN_HISTORY: "not personal: no item of the history is in the catalogue",
-        pb.FALLBACK_COUNTRY: f"the bundle does not have {visible(question.country)}: {response.country} stands in",
+        pb.FALLBACK_COUNTRY: _moved(question, response.country),
         pb.FALLBACK_SOURCE_FAILED: "an encoder failed: the other sources answered",
         pb.FALLBACK_SOURCE_MISSING: "the bundle lacks a source that was asked for: the others answered",
     }
     return said.get(response.fallback, "")
+
+
+def _moved(question: Question, country: str) -> str:
+    return f"the bundle does not have {visible(question.country)}: {visible(country)} stands in"
 
 
 def _candidate_table(candidates: Sequence[pb.Candidate], extra: Mapping[str, Sequence[Sequence[str]]]) -> Table:

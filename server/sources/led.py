@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index_store.country import Country
+from index_store.led import LedShard
 from models.encoder import OnnxEncoder
+from models.led import is_mean, mean_users
 from server.answer import Degradation, SourceEvidence
 from server.profiles import SourceName, SourceSetting
 from server.sources.base import Eligibility, Found, User
@@ -18,12 +20,16 @@ BIAS_ORDER = "bias_order"
 
 
 class LedSource:
-    """Averages the history's vectors and searches by inner product; without a history the item bias decides."""
+    """Averages the history's vectors and searches by inner product; without a history the item bias decides.
+
+    A graph that is found to be the plain mean is not run for every request: numpy does it in a third of the time.
+    """
 
     name: SourceName = "led"
 
     def __init__(self, encoder: OnnxEncoder) -> None:
         self._encoder = encoder
+        self._is_mean = is_mean(encoder)
 
     def serves(self, country: Country) -> bool:
         """Every country has LED."""
@@ -42,7 +48,7 @@ class LedSource:
         space = Space.of(led, country.catalog.size)
         known = [number for number, user in enumerate(users) if len(user.rows)]
         watch = Stopwatch()
-        vectors = led.encode(self._encoder, [users[number].rows for number in known]) if known else None
+        vectors = self._encode(led, [users[number].rows for number in known]) if known else None
         watch.encoded()
         found: list[Found | None] = [None] * len(users)
         if vectors is not None:
@@ -56,6 +62,11 @@ class LedSource:
             each or _by_bias(country, users[number], wanted[number], eligible[number])
             for number, each in enumerate(found)
         ]
+
+    def _encode(self, led: LedShard, histories: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
+        if self._is_mean:
+            return mean_users(led.vectors, histories, self._encoder.spec.max_history)
+        return led.encode(self._encoder, histories)
 
     def evidence(
         self,

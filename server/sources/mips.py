@@ -27,6 +27,7 @@ _SCAN_NS = 100  # one row that lies anywhere: find it, gather its vector, score 
 _FLAT_NS = 15  # one row of an exact index, in sequence
 _ROWS_AT_ONCE = 32_768  # whose vectors are gathered and scored: a batch never takes more memory than that
 _GROWTH = 4
+_AS_MEASURED = 1.1
 
 
 class Searched(Protocol):
@@ -75,9 +76,9 @@ class Space:
         """How many rows to fetch so that the best `rows` are among them with the recall that publishing measured.
 
         A graph that needs ef for the best recall_k needs as many times more for more rows: asked for 1,000 with a
-        breadth of 1,000 it would find a smaller share of them than of 100 with 200.
+        breadth of 1,000 it would find a smaller share of them than of 100 with 200. A tenth more makes no difference.
         """
-        if rows > self.recall_k and self.graph_ef > self.recall_k:
+        if rows > _AS_MEASURED * self.recall_k and self.graph_ef > self.recall_k:
             rows = math.ceil(rows * self.graph_ef / self.recall_k)
         return min(rows, self.size)
 

@@ -29,6 +29,25 @@ def test_ids_are_found_where_they_are(ids: list[int], asked: list[int], data: st
     assert rows.tolist() == [ids.index(item) if item in ids else -1 for item in asked]
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    step=st.integers(1, 2**64 - 1), start=st.integers(0, 2**64 - 1), count=st.integers(1, 400), seed=st.integers(0, 9)
+)
+def test_ids_in_regular_steps_are_found(step: int, start: int, count: int, seed: int) -> None:
+    """Ids that all end, or all begin, with the same bits are found too: the table is no worse than slow."""
+    ids = list(dict.fromkeys((start + step * number) % 2**64 for number in range(count)))
+    np.random.default_rng(seed).shuffle(ids)
+    found = catalog_of(ids).rows_of_ids(np.array([*ids[::-1], (start - step) % 2**64], dtype=np.uint64))
+    assert found[:-1].tolist() == list(range(len(ids)))[::-1]
+    assert found[-1] == (ids.index((start - step) % 2**64) if (start - step) % 2**64 in ids else -1)
+
+
+def test_repeated_ids_are_refused_by_name() -> None:
+    """The message has the id that is there twice."""
+    with pytest.raises(CatalogInvalid, match="found 7 more than once"):
+        catalog_of([9, 7, 8, 7]).check("FR")
+
+
 @settings(max_examples=200, deadline=None)
 @given(keys=st.lists(st.text(min_size=1), min_size=1, max_size=30, unique=True), asked=st.lists(st.text(), max_size=20))
 def test_keys_are_found_where_they_are(keys: list[str], asked: list[str]) -> None:

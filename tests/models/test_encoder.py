@@ -1,18 +1,21 @@
 """Encoders: what the spec promises is what runs."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from models.encoder import OnnxEncoder
 from models.errors import EncoderError, EncoderSpecError
 from models.features import UserContext
-from models.led import led_inputs
+from models.led import is_mean, led_inputs, mean_users
 from models.probe import probe_inputs
 from models.spec import TensorSpec, decode_spec, encode_spec, led_spec
 from tiny_bundle import led_graph
@@ -41,6 +44,51 @@ def test_led_is_the_mean_of_the_recent_history_and_a_one(encoder: OnnxEncoder, l
     for vector, history in zip(found, histories, strict=True):
         mean = vectors[history[-5:]].mean(axis=0) if len(history) else np.zeros(8)
         np.testing.assert_allclose(vector[:-1], mean, atol=1e-6)
+
+
+@settings(max_examples=100, deadline=None)
+@given(lengths=st.lists(st.integers(1, 9), max_size=8), seed=st.integers(0, 2**32 - 1))
+def test_the_mean_without_the_graph_is_the_graphs(encoder: OnnxEncoder, lengths: list[int], seed: int) -> None:
+    """`mean_users` gives what LED's graph gives, whatever the biases, and the graph is known for a mean."""
+    rng = np.random.default_rng(seed)
+    items = rng.normal(size=(30, 9)).astype(np.float32)
+    histories = [rng.integers(0, 30, size=length) for length in lengths]
+    expected = encoder.encode(led_inputs(items[:, :-1], histories, SPEC.max_history))
+    np.testing.assert_allclose(mean_users(items, histories, SPEC.max_history), expected, atol=1e-6)
+    assert is_mean(encoder)
+
+
+class Unlike:
+    """An LED encoder that is the graph but for what `change` does to its output."""
+
+    def __init__(self, encoder: OnnxEncoder, change: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> None:
+        self.spec = encoder.spec
+        self._encoder, self._change = encoder, change
+
+    def encode(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """See `OnnxEncoder.encode`."""
+        return self._change(self._encoder.encode(inputs))
+
+
+def fail(_: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What a graph does that cannot take the probes."""
+    message = "encoder led failed"
+    raise EncoderError(message)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda users: users * np.float32(1.001),
+        lambda users: np.where(np.arange(len(users))[:, None] > 0, users * 2, users),
+        fail,
+    ],
+)
+def test_a_graph_that_is_no_mean_is_run(
+    encoder: OnnxEncoder, change: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+) -> None:
+    """Another weight, another treatment of batches, or a failure: such a graph is not replaced."""
+    assert not is_mean(Unlike(encoder, change))  # type: ignore[arg-type]
 
 
 def test_a_spec_survives_the_way_to_disk_and_back() -> None:

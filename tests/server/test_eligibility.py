@@ -13,6 +13,7 @@ from index_store.catalog import Catalog
 from index_store.index import Neighbours, exact_top_k
 from naive import Request, eligible_rows
 from server.eligibility import Everything, eligibility
+from server.exclusions import Exclusions
 from server.query import Filters, ItemRefs
 from server.sources.base import NO_ROWS, Eligibility
 from server.sources.mips import Space, search_eligible
@@ -40,7 +41,11 @@ def test_every_view_agrees_with_a_look_at_each_row(data: st.DataObject, seed: in
     assert country.catalog.size - len(expected) <= found.most_left_out <= country.catalog.size
     assert 0 <= found.estimate <= country.catalog.size
     more = np.array(data.draw(st.lists(st.integers(0, country.catalog.size - 1), max_size=5)), dtype=np.int64)
-    assert found.without(more).rows().tolist() == [row for row in expected if row not in more]
+    fewer = found.without(more[:2]).without(more)
+    left = [row for row in expected if row not in more]
+    assert (fewer.rows().tolist(), fewer.count, every[fewer.keep(every)].tolist()) == (left, len(left), left)
+    assert country.catalog.size - len(left) <= fewer.most_left_out <= country.catalog.size
+    assert 0 <= fewer.estimate <= country.catalog.size
 
 
 def large_catalog() -> Catalog:
@@ -109,6 +114,16 @@ def test_the_plan_follows_from_selectivity(case: str) -> None:
     assert planned == plan
     assert asked is None or fetched == asked
     assert len(found) == min(k, eligibility(CATALOG, filters, NO_ROWS).count)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data(), excluded=st.lists(st.integers(0, 2**64 - 1), max_size=60))
+def test_exclusions_hold_what_they_hold(data: st.DataObject, excluded: list[int]) -> None:
+    """Marks are those of a set, whichever side is longer, with repetitions on both."""
+    known = st.sampled_from(excluded) if excluded else st.nothing()
+    asked = data.draw(st.lists(st.integers(0, 2**64 - 1) | known, max_size=60))
+    found = Exclusions(np.array(excluded, dtype=np.uint64)).hold(np.array(asked, dtype=np.uint64))
+    assert found.tolist() == [item in excluded for item in asked]
 
 
 def test_a_long_list_of_exclusions_costs_no_wider_search() -> None:

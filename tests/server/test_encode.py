@@ -184,3 +184,4 @@ def test_similar_items_carry_their_one_report(*, details: bool) -> None:
     assert [(one.item_id, one.score) for one in reply.candidates] == [(8, 0.5), (7, 0.25)]
     assert [one.HasField("details") for one in reply.candidates] == [details, details]
     assert (reply.bundle_version, reply.source) == ("v9", _generated(report))
+    assert reply.country == answer.country.code

@@ -184,6 +184,10 @@ def test_another_country_stands_in(stub: RetrievalStub, full_content: BundleCont
     assert (reply.country, len(reply.candidates)) == ("US", 5)
     moved = stub.Retrieve(asked(full_content.countries["US"], country="ZZ"))
     assert (moved.country, moved.fallback) == ("US", pb.FALLBACK_COUNTRY)
+    item = pb.ItemRef(item_id=int(full_content.countries["US"].item_ids[4]))
+    near, far = (stub.SimilarItems(pb.SimilarItemsRequest(country=code, item=item, k=5)) for code in ("US", "ZZ"))
+    assert (near.country, far.country) == ("US", "US")
+    assert near.candidates == far.candidates
 
 
 @pytest.mark.parametrize(

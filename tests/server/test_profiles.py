@@ -24,15 +24,21 @@ max_per_category = 5
 mmr = 0.7
 """
 
+
+def settings_of(name: str) -> st.SearchStrategy[SourceSetting]:
+    """Settings of one source, with those that only it has."""
+    return st.builds(
+        SourceSetting,
+        name=st.just(name),
+        quota=st.integers(0, 100_000),
+        weight=st.floats(1e-6, 1e6),
+        triggers=st.integers(0, 10_000) if name == "pdn" else st.just(0),
+        last_n=st.integers(0, 1000) if name == "item_interaction" else st.just(0),
+    )
+
+
 names = st.sampled_from(["led", "two_tower", "pdn", "item_interaction", "similar", "popular"])
-settings = st.builds(
-    SourceSetting,
-    name=names,
-    quota=st.integers(0, 100_000),
-    weight=st.floats(1e-6, 1e6),
-    triggers=st.integers(0, 10_000),
-    last_n=st.integers(0, 1000),
-)
+settings = names.flatmap(settings_of)
 profiles = st.builds(
     Profile,
     name=st.from_regex(r"[A-Za-z0-9_-]{1,20}", fullmatch=True),
@@ -112,6 +118,14 @@ LED = 'sources = [{ name = "led" }]'
         ('[profiles.x]\nsources = [{ name = "led", weight = 0 }]\n', "sources[0].weight: expected 1e-06 to"),
         ('[profiles.x]\nsources = [{ name = "led", weight = nan }]\n', "found nan"),
         ('[profiles.x]\nsources = [{ name = "led", weight = true }]\n', "weight: expected a number, found True"),
+        (
+            '[profiles.x]\nsources = [{ name = "led", triggers = 5 }]\n',
+            "sources[0].triggers: expected none, it is of pdn",
+        ),
+        (
+            '[profiles.x]\nsources = [{ name = "pdn", last_n = 5 }]\n',
+            "last_n: expected none, it is of item_interaction",
+        ),
         (f"[profiles.x]\n{LED}\n[profiles.x.diversity]\nmmr = 1.1\n", "diversity.mmr: expected 0 to 1, found 1.1"),
         (f"[profiles.x]\n{LED}\ndiversity = 3\n", "profiles.x.diversity: expected a table, found 3"),
         (f"[profiles.x]\n{LED}\n[profiles.x.diversity]\nmrm = 1\n", "diversity.mrm; did you mean mmr?"),

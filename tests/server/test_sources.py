@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from asking import only, query_of, requests
 from naive import SCORES, Request, best, eligible_rows, pair_cosines
 from server.answer import Answer, Degradation
-from server.profiles import Profile, SourceSetting
+from server.profiles import Profile, SourceName, SourceSetting
 from server.retrieval import Retriever
 from small_world import PAIR_SOURCES, SmallWorld, small_world
 
@@ -70,15 +70,16 @@ def test_over_a_graph_nothing_leaks_and_nothing_falls_short(name: str, data: st.
     assert own == min(request.k, len([row for row in eligible if row in scores]))
 
 
+@pytest.mark.parametrize("sources", [("item_interaction",), ("item_interaction", "led")], ids=["alone", "fused"])
 @settings(max_examples=80, deadline=None)
 @given(data=st.data(), seed=st.integers(0, 31))
-def test_modules_are_the_nearest_of_each_pair(data: st.DataObject, seed: int) -> None:
-    """Each list holds the nearest eligible target pairs of one recent pair, without the history's own items."""
+def test_modules_are_the_nearest_of_each_pair(sources: tuple[SourceName, ...], data: st.DataObject, seed: int) -> None:
+    """Each list holds the k nearest eligible target pairs of one recent pair, without the history's own items."""
     world = small_world(seed)
     country = world.countries["AA"]
     request = data.draw(requests(country))
-    query = query_of(country, request, "item_interaction", include_modules=True)
-    answer = retriever(world).answer(query)
+    query = query_of(country, request, "asked", include_modules=True)
+    answer = retriever(world, asked=only(*sources, fusion="reciprocal_rank")).answer(query)
     if answer.reports[0].degradation == Degradation.NOT_IN_BUNDLE:
         assert not answer.modules
         return

@@ -67,7 +67,11 @@ def requests(draw: st.DrawFn, country: Country, *, filtered: bool = True) -> Req
     row = st.integers(0, size - 1)
     step = st.tuples(st.one_of(row, row, row, st.just(-1)), st.sampled_from([0, 1, 2, 4, 5]))
     names = st.sampled_from([(), (), ("1",), ("1", "2"), ("2", "9"), ("9",)])
-    prices = [None] if country.catalog.prices is None else [None, None, (0.0, 4.0), (3.0, 3.0), (5.0, float("inf"))]
+    prices = (
+        [None]
+        if country.catalog.prices is None
+        else [None, None, (0.0, 4.0), (3.0, 3.0), (5.0, float("inf")), (1.0, 1e300)]
+    )
     maybe = (
         {}
         if not filtered

@@ -11,10 +11,11 @@ import pytest
 from shortlist_training.neighbourhood import LinearConfig
 from shortlist_training.pdn.comparison import BaselineConfig, genre_similarity
 from shortlist_training.pdn.model import PdnConfig
+from shortlist_training.pdn.sequence_rankers import RankerConfig
 from shortlist_training.pdn.towers import TowerConfig
 from shortlist_training.pdn.train import TrainConfig
 from shortlist_training.pdn.warm_start import FactorConfig
-from shortlist_training.reproduction import pdn
+from shortlist_training.reproduction import pdn, pdn_rankers
 from shortlist_training.reproduction.parts import Cell, PartContext, PartResult
 from shortlist_training.reproduction.pdn_greedy import GreedySettings
 
@@ -103,6 +104,18 @@ def test_two_towers_are_measured_by_user_and_by_item(context: PartContext) -> No
     """Each model has a row for its user tower, and one for the similarity of its items."""
     names = [name.split(" (")[0] for name, _ in pdn.run_two_tower(context).tables[0].rows]
     assert names == ["DSSM", "DSSM, item to item", "YouTube DNN", "YouTube DNN, item to item"]
+
+
+def test_the_ranker_is_measured_among_negatives_only(context: PartContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DIN has no number for ranking all items; BST, with two towers, has."""
+    din = RankerConfig(kind="din", id_dim=4, field_dim=2, dim=4, hidden=2, epochs=1, passes=1)
+    tiny = pdn_rankers.Settings(din=din, bst=msgspec.structs.replace(din, kind="bst"))
+    monkeypatch.setattr(pdn_rankers, "SETTINGS", tiny)
+    found = pdn_rankers.run_rankers(context)
+    (_, ranker), (_, towers) = found.tables[0].rows
+    assert [isinstance(cell, Cell) for cell in ranker[:4]] == [True, True, False, False]
+    assert all(isinstance(cell, Cell) for cell in towers[:4])
+    assert found.remarks[0].startswith("DIN's validation NDCG@10 after each epoch: ")
 
 
 def test_parts_name_their_inputs_and_settings() -> None:

@@ -11,7 +11,9 @@ import scipy.sparse as sp
 from running_server import RunningServer
 from shop_run import invoke, run, write
 
-from shortlist_training.served import NOT_FOUND
+from index_store.bundle import load_bundle
+from shortlist_training.histories import History
+from shortlist_training.served import NOT_FOUND, ServedRetrieval
 from shortlist_training.steps.serving import recalls
 
 
@@ -74,6 +76,20 @@ def test_a_server_of_another_bundle_is_refused(shop: Path, server: RunningServer
     result = invoke(shop / "other", "evaluate", "--serve", server.address, runs="first")
     assert result.exit_code == 1
     assert "to serve kiosk, it serves shop" in " ".join(result.stderr.split())
+
+
+def test_a_history_is_cut_to_what_the_server_takes(shop: Path) -> None:
+    """The newest interactions are sent, and the older ones' items are not answered, either."""
+    settings = {"bundle_root": shop / "b", "bundle_name": "shop", "workers": 1}
+    item_ids = load_bundle(shop / "b/shop/first").countries["NL"].catalog.item_ids
+    rows = np.arange(6)
+    history = History(rows, np.full(6, 5), np.full(6, 1_000), "NL", {})
+    with RunningServer(shop / "few.log", max_history=2, **settings) as running:
+        server = ServedRetrieval(running.wait_until_serving().address, item_ids)
+        ranked = server.rank([history, history.recent(2)], 100, ["led"], "led")
+    whole, short = (found[found != NOT_FOUND].tolist() for found in ranked)
+    assert set(whole) == set(short) - set(rows.tolist())
+    assert set(short) & set(rows[:4].tolist())
 
 
 def test_recall_counts_hits_among_what_was_found() -> None:

@@ -47,7 +47,7 @@ def slim(gram: NDArray[np.float64], l2: float, l1: float, iterations: int = 40, 
 
     min 1/2 |X - X B|^2 + l2/2 |B|^2 + l1 |B|_1 with a zero diagonal. Each iteration is one (I, I) product.
     """
-    return _admm(np.linalg.inv(gram + (l2 + rho) * np.eye(len(gram))), gram, l1, rho, iterations)
+    return _admm(_regularized_inverse(gram, l2 + rho), gram, l1, rho, iterations)
 
 
 class LinearConfig(msgspec.Struct, frozen=True):
@@ -65,9 +65,14 @@ class LinearConfig(msgspec.Struct, frozen=True):
 
 def ease_and_slim(gram: NDArray[np.float64], config: LinearConfig) -> Weights:
     """Average the weights of EASE, which may be negative, and of SLIM, which are not and mostly 0: (I, I) float32."""
-    solved = np.linalg.inv(gram + (config.l2 + config.rho) * np.eye(len(gram)))
+    solved = _regularized_inverse(gram, config.l2 + config.rho)
     ease = _without_self(solved / -np.diag(solved))
-    return 0.5 * (ease + _admm(solved, gram, config.l1, config.rho, config.iterations))
+    found = _admm(solved, gram, config.l1, config.rho, config.iterations)
+    return np.asarray((ease + found) / 2.0, dtype=np.float32)
+
+
+def _regularized_inverse(gram: NDArray[np.float64], regularization: float) -> NDArray[np.float64]:
+    return np.asarray(np.linalg.inv(gram + regularization * np.eye(len(gram))), dtype=np.float64)
 
 
 def _admm(solved: NDArray[np.float64], gram: NDArray[np.float64], l1: float, rho: float, iterations: int) -> Weights:

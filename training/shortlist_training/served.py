@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import grpc
@@ -47,7 +48,7 @@ class ServedRetrieval:
 
     def serving(self) -> Serving:
         """Ask what is served."""
-        info = self._call(self._stub.GetServingInfo, pb.GetServingInfoRequest())
+        info = self._info
         every = [source for country in info.countries for source in country.sources]
         names = tuple(dict.fromkeys(source.source for source in every))
         recall = {name: min(source.recall for source in every if source.source == name) for name in names}
@@ -71,7 +72,14 @@ class ServedRetrieval:
                 ranked[row, :wanted] = self._rows(ids)
         return ranked
 
-    def _request(self, user: History, k: int, quotas: dict[str, int]) -> pb.RetrieveRequest:
+    @cached_property
+    def _info(self) -> pb.GetServingInfoResponse:
+        return self._call(self._stub.GetServingInfo, pb.GetServingInfoRequest())
+
+    def _request(self, whole: History, k: int, quotas: dict[str, int]) -> pb.RetrieveRequest:
+        """Send as much of the history as the server takes; what is older is not wanted in the answer, either."""
+        user = whole.recent(self._info.max_history)
+        older = np.unique(whole.rows[: len(whole) - len(user)])
         history = [
             pb.Interaction(item_id=int(item), type=pb.InteractionType.Name(int(kind)), timestamp_ms=int(time))
             for item, kind, time in zip(self._item_ids[user.rows], user.types, user.times_ms, strict=True)
@@ -85,6 +93,7 @@ class ServedRetrieval:
             history=history,
             k=k,
             exclude_history=True,
+            filters=pb.Filters(excluded_item_ids=self._item_ids[older].tolist()),
             features=features,
             source_quotas=quotas,
             timestamp_ms=user.asked_ms(),

@@ -319,14 +319,16 @@ class SimilarItemsRequest(_message.Message):
     def __init__(self, country: _Optional[str] = ..., item: _Optional[_Union[ItemRef, _Mapping]] = ..., k: _Optional[int] = ..., source: _Optional[str] = ..., source_type: _Optional[_Union[InteractionType, str]] = ..., target_type: _Optional[_Union[InteractionType, str]] = ..., filters: _Optional[_Union[Filters, _Mapping]] = ..., include_item_details: bool = ...) -> None: ...
 
 class SimilarItemsResponse(_message.Message):
-    __slots__ = ("candidates", "bundle_version", "source")
+    __slots__ = ("candidates", "bundle_version", "source", "country")
     CANDIDATES_FIELD_NUMBER: _ClassVar[int]
     BUNDLE_VERSION_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
+    COUNTRY_FIELD_NUMBER: _ClassVar[int]
     candidates: _containers.RepeatedCompositeFieldContainer[Candidate]
     bundle_version: str
     source: SourceReport
-    def __init__(self, candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., bundle_version: _Optional[str] = ..., source: _Optional[_Union[SourceReport, _Mapping]] = ...) -> None: ...
+    country: str
+    def __init__(self, candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., bundle_version: _Optional[str] = ..., source: _Optional[_Union[SourceReport, _Mapping]] = ..., country: _Optional[str] = ...) -> None: ...
 
 class GetServingInfoRequest(_message.Message):
     __slots__ = ()

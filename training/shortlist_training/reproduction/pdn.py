@@ -28,6 +28,7 @@ from shortlist_training.pdn.views import View, Views, look, views
 from shortlist_training.pdn.warm_start import FactorConfig, Factors, factorize, start_from_factors
 from shortlist_training.reproduction.parts import Part, PartContext, PartResult, Plot
 from shortlist_training.reproduction.pdn_greedy import GreedySettings, greedy_loss
+from shortlist_training.reproduction.pdn_rankers import PART as RANKERS
 from shortlist_training.reproduction.pdn_tables import Row, ahead, row, table
 
 FILES = tuple(f"ml-1m/{name}.parquet" for name in ("interactions", "ncf_test_negatives", "users", "movies"))
@@ -231,4 +232,5 @@ PARTS = [
         run=run_two_tower,
         revision=2,
     ),
+    RANKERS,
 ]

@@ -20,7 +20,8 @@ PAPER = {
     "PDN without bias net": ".632 / .340",
     "PDN without direct net": ".664 / .393",
     "SimNet alone": ".515 / .286 (item to item)",
-    "DIN": ".645 / - (ranking only)",
+    "BST": ".632 / .360",
+    "DIN": ".645 / .377 (ranking only)",
 }
 PROTOCOL = (
     "MovieLens-1M, leave-one-out split of NCF, one held-out item per user; mean over all 6040 users with its bootstrap "
@@ -46,6 +47,11 @@ def per_user(places: Ranks) -> list[NDArray[np.float64]]:
 def row(name: str, places: Ranks, seed: int, paper: str | None = None) -> Row:
     """Measure both protocols; `paper` names the paper's row if it is not `name`."""
     return name, (*(_cell(values, seed) for values in per_user(places)), PAPER.get(paper or name, "-"))
+
+
+def ranking_row(name: str, sampled: NDArray[np.int64], seed: int) -> Row:
+    """Measure a method that only ranks, by its (U,) places among the sampled negatives."""
+    return name, (*(_cell(of(sampled, 10), seed) for of in _MEASURES), None, None, PAPER.get(name, "-"))
 
 
 def table(title: str, rows: Iterable[Row]) -> ResultTable:
