@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -93,28 +93,41 @@ def _refs(ids: NDArray[np.uint64]) -> ItemRefs:
     return ItemRefs(len(ids), ids, np.arange(len(ids)), (), NO_ROWS)
 
 
-def _timed(call: Callable[[Query], Answer], queries: Sequence[Query]) -> dict[str, float]:
-    """Latency, CPU and its split; microseconds."""
-    for query in queries[:_WARM_UP]:
+def _timed(call: Callable[[Query], Answer], lines: Sequence[Sequence[Query]]) -> list[dict[str, float]]:
+    """Latency, CPU and its split of each line's queries, microseconds.
+
+    Lines take turns, so that they share the noise, each at another query: the same one again would find warm caches.
+    """
+    for query in (query for line in lines for query in line[:_WARM_UP]):
         call(query)
-    parts = []
-    for query in queries:
-        start, cpu_start = time.perf_counter_ns(), time.thread_time_ns()
-        answer = call(query)
-        cpu = (time.thread_time_ns() - cpu_start) / 1000
-        wall = (time.perf_counter_ns() - start) / 1000
-        encode = sum(report.encode_us for report in answer.reports)
-        search = sum(report.search_us for report in answer.reports)
-        parts.append((wall, cpu, encode, search, cpu - encode - search))
-    wall, cpu, encode, search, rest = np.median(parts, axis=0).tolist()
-    p99 = float(np.percentile([part[0] for part in parts], 99))
-    return {"p50_us": wall, "p99_us": p99, "cpu_us": cpu, "encode_us": encode, "search_us": search, "rest_us": rest}
+    parts: list[list[tuple[float, ...]]] = [[] for _ in lines]
+    for turn in range(len(lines[0])):
+        for number, (line, taken) in enumerate(zip(lines, parts, strict=True)):
+            taken.append(_once(call, line[(turn + number * len(line) // len(lines)) % len(line)]))
+    found = []
+    for line in parts:
+        wall, cpu, encode, search, rest = np.median(line, axis=0).tolist()
+        p99 = float(np.percentile([part[0] for part in line], 99))
+        split = {"encode_us": encode, "search_us": search, "rest_us": rest}
+        found.append({"p50_us": wall, "p99_us": p99, "cpu_us": cpu, **split})
+    return found
+
+
+def _once(call: Callable[[Query], Answer], query: Query) -> tuple[float, ...]:
+    """Wall time of one call, its CPU, and the CPU's parts."""
+    start, cpu_start = time.perf_counter_ns(), time.thread_time_ns()
+    answer = call(query)
+    cpu = (time.thread_time_ns() - cpu_start) / 1000
+    wall = (time.perf_counter_ns() - start) / 1000
+    encode = sum(report.encode_us for report in answer.reports)
+    search = sum(report.search_us for report in answer.reports)
+    return wall, cpu, encode, search, cpu - encode - search
 
 
 def _sources(served: Retriever, queries: Sequence[Query]) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for name in (*_SOURCES, "fused"):
-        timed = _timed(served.answer, [replace(query, profile=name) for query in queries])
+        (timed,) = _timed(served.answer, [[replace(query, profile=name) for query in queries]])
         rows.append({"source": name, **timed, "per_core_second": 1e6 / timed["cpu_us"]})
     return rows
 
@@ -143,11 +156,12 @@ def _sweep(served: Retriever, country: Country, queries: Sequence[Query]) -> lis
     rows: list[dict[str, Any]] = []
     for share in (*SHARES, 1.0):
         merchants = () if share == 1.0 else (f"{share}",)
-        for count in _EXCLUSIONS:
-            excluded = [rng.choice(size, min(count, size), replace=False) for _ in queries]
-            rows.append(_swept(served, country, queries, share, merchants, excluded, f"{count}"))
-    best = [best_places(country.led.vectors @ _user(country, query), 1_000) for query in queries]
-    rows.append(_swept(served, country, queries, 1.0, (), best, "best 1000"))
+        lists = {
+            f"{count}": [rng.choice(size, min(count, size), replace=False) for _ in queries] for count in _EXCLUSIONS
+        }
+        if share == 1.0:
+            lists["best 1000"] = [best_places(country.led.vectors @ _user(country, query), 1_000) for query in queries]
+        rows += _swept(served, country, queries, share, merchants, lists)
     none = {row["share"]: row["cpu_us"] for row in rows if row["excluded"] == "0"}
     return [{**row, "times_none": row["cpu_us"] / none[row["share"]]} for row in rows]
 
@@ -158,26 +172,33 @@ def _swept(
     queries: Sequence[Query],
     share: float,
     merchants: tuple[str, ...],
-    excluded: Sequence[NDArray[np.int64]],
-    label: str,
-) -> dict[str, Any]:
-    catalog = country.catalog
-    asked = [
-        replace(query, profile="led", filters=Filters(merchants, excluded=_refs(catalog.item_ids[rows])))
-        for query, rows in zip(queries, excluded, strict=True)
+    lists: Mapping[str, Sequence[NDArray[np.int64]]],
+) -> list[dict[str, Any]]:
+    """One share's lines: for each of `lists`, the rows excluded from each query."""
+    lines = [
+        [
+            replace(query, profile="led", filters=Filters(merchants, excluded=_refs(country.catalog.item_ids[rows])))
+            for query, rows in zip(queries, excluded, strict=True)
+        ]
+        for excluded in lists.values()
     ]
-    timed = _timed(served.answer, asked)
+    return [
+        {"share": share, "excluded": label, "p50_us": timed["p50_us"], "cpu_us": timed["cpu_us"]}
+        | _quality(served, country, line)
+        for label, timed, line in zip(lists, _timed(served.answer, lines), lines, strict=True)
+    ]
+
+
+def _quality(served: Retriever, country: Country, queries: Sequence[Query]) -> dict[str, Any]:
+    """Plan, mean recall, and how many answers had fewer than they could, or were filled up from popularity."""
     recalls, short, plans = [], 0, set()
-    for query in asked:
+    for query in queries:
         answer = served.answer(query)
-        allowed = eligibility(catalog, query.filters, NO_ROWS)
+        allowed = eligibility(country.catalog, query.filters, NO_ROWS)
         recalls.append(_recall(country, query, answer, allowed.rows()))
         short += len(answer.rows) < min(_K, allowed.count) or answer.backfilled > 0
         plans.add(answer.reports[0].plan)
-    return {
-        "share": share, "excluded": label, "plan": "/".join(sorted(plans)), "p50_us": timed["p50_us"],
-        "cpu_us": timed["cpu_us"], "recall": float(np.mean(recalls)), "short": int(short),
-    }  # fmt: skip
+    return {"plan": "/".join(sorted(plans)), "recall": float(np.mean(recalls)), "short": int(short)}
 
 
 def _recall(country: Country, query: Query, answer: Answer, allowed: NDArray[np.int64]) -> float:
@@ -199,7 +220,7 @@ def _print(tables: dict[str, list[dict[str, object]]], *, as_json: bool) -> None
             continue
         table = Table(title=title)
         for heading in rows[0]:
-            table.add_column(heading, justify="right")
+            table.add_column(heading, justify="right", no_wrap=True, min_width=len(heading))
         for row in rows:
             table.add_row(*(f"{value:,.4g}" if isinstance(value, float) else str(value) for value in row.values()))
         Console().print(table)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
-_MARKS_BITS = 3  # 8 to 16 marks for an id: one in twelve passes by chance
+_SPARSE_BITS, _MOST_BITS = 6, 17  # 64 to 128 marks for an id, as long as they fit the caches
 
 
 class Exclusions:
@@ -51,7 +51,8 @@ def among(values: NDArray[Any], ordered: NDArray[Any]) -> NDArray[np.bool_]:
 
 def _passing(many: NDArray[np.uint64], few: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Places of those of `many` that may be among `few`: of those that are, all."""
-    bits = len(few).bit_length() + _MARKS_BITS
+    own = len(few).bit_length()
+    bits = max(own, min(own + _SPARSE_BITS, _MOST_BITS))
     marks = np.zeros(1 << bits, dtype=np.bool_)
     marks[_marks(few, bits)] = True
     return marks.take(_marks(many, bits)).nonzero()[0]

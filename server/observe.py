@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from server.answer import Answer, SimilarAnswer, SourceReport
+from server.answer import Answer, Fallback, SimilarAnswer, SourceReport
 from server.metrics import STAGES, WorkerMetrics
 from server.query import Query, SimilarQuery
 
@@ -32,9 +32,10 @@ def observe_similar(
     metrics: WorkerMetrics, query: SimilarQuery, answer: SimilarAnswer, decode_ns: int, reply_ns: int
 ) -> None:
     """Record a `SimilarItems`; its neighbourhood counts as the source that it is of."""
-    del query
     metrics.stage(_DECODE, decode_ns)
     _observe_source(metrics, answer.report)
+    fallback = Fallback.NONE if answer.country.code == query.country else Fallback.COUNTRY
+    metrics.answered(int(fallback), 0, 0, len(answer.rows), 0)
     metrics.stage(_REPLY, reply_ns)
 
 

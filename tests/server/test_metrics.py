@@ -7,6 +7,7 @@ import grpc
 import pytest
 from running_server import RunningServer, call_raw, eventually, request
 
+from index_store.content import BundleContent
 from protos.retrieval.v1 import retrieval_pb2 as pb
 from server.answer import Degradation, Fallback
 from server.collector import BoardCollector, MasterMetrics
@@ -63,7 +64,7 @@ def test_a_scrape_describes_the_bundle_and_the_workers(server: RunningServer) ->
     assert metrics[("shortlist_reloads_total", "ok")] == 0
 
 
-def test_a_scrape_tells_what_each_source_did(full_server: RunningServer) -> None:
+def test_a_scrape_tells_what_each_source_did(full_server: RunningServer, full_content: BundleContent) -> None:
     """Sources by name, plans, degradations, fallbacks, back-filled candidates and batch sizes; indices by type."""
     before = full_server.metrics()
     history = [pb.Interaction(item_id=7, type=pb.INTERACTION_TYPE_VIEW)]
@@ -75,12 +76,18 @@ def test_a_scrape_tells_what_each_source_did(full_server: RunningServer) -> None
     ]
     with full_server.stub() as stub:
         replies = stub.RetrieveBatch(pb.RetrieveBatchRequest(requests=asked)).responses
-        stub.SimilarItems(pb.SimilarItemsRequest(country="FR", item=pb.ItemRef(item_id=7), k=3))
+        items = {"FR": 7, "ZZ": int(full_content.countries["US"].item_ids[4])}
+        similar = [
+            stub.SimilarItems(pb.SimilarItemsRequest(country=country, item=pb.ItemRef(item_id=item), k=3))
+            for country, item in items.items()
+        ]
 
     def grown(*key: str) -> float:
         return eventually(full_server.metrics)[key] - before.get(key, 0.0)
 
-    eventually(lambda: grown("shortlist_stage_seconds_count", "", "reply") == 2)
+    eventually(lambda: grown("shortlist_stage_seconds_count", "", "reply") == 3)
+    assert grown("shortlist_fallback_total", "country") == 1
+    assert grown("shortlist_candidates_total") == sum(len(reply.candidates) for reply in [*replies, *similar])
     assert grown("shortlist_backfilled_candidates_total") == replies[0].backfilled > 0
     assert grown("shortlist_fallback_total", "backfilled") == 1
     assert grown("shortlist_fallback_total", "empty_history") == 1
@@ -94,7 +101,7 @@ def test_a_scrape_tells_what_each_source_did(full_server: RunningServer) -> None
     assert grown("shortlist_batch_size_count") == 1
     assert grown("shortlist_batch_size_sum") == 3
     assert (grown("shortlist_batch_size_bucket", "2.0"), grown("shortlist_batch_size_bucket", "4.0")) == (0, 1)
-    assert grown("shortlist_stage_seconds_count", "", "decode") == 2
+    assert grown("shortlist_stage_seconds_count", "", "decode") == 3
     assert grown("shortlist_stage_seconds_count", "", "fuse") == 3
     assert replies[1].sources[0].plan
     assert grown("shortlist_plans_total", replies[1].sources[0].plan, "led") >= 1

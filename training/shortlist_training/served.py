@@ -74,7 +74,8 @@ class ServedRetrieval:
 
     @cached_property
     def _info(self) -> pb.GetServingInfoResponse:
-        return self._call(self._stub.GetServingInfo, pb.GetServingInfoRequest())
+        info: pb.GetServingInfoResponse = self._call(self._stub.GetServingInfo, pb.GetServingInfoRequest())
+        return info
 
     def _request(self, whole: History, k: int, quotas: dict[str, int]) -> pb.RetrieveRequest:
         """Send as much of the history as the server takes; what is older is not wanted in the answer, either."""
