@@ -105,9 +105,9 @@ def _timed(call: Callable[[Query], Answer], lines: Sequence[Sequence[Query]]) ->
         for number, (line, taken) in enumerate(zip(lines, parts, strict=True)):
             taken.append(_once(call, line[(turn + number * len(line) // len(lines)) % len(line)]))
     found = []
-    for line in parts:
-        wall, cpu, encode, search, rest = np.median(line, axis=0).tolist()
-        p99 = float(np.percentile([part[0] for part in line], 99))
+    for taken in parts:
+        wall, cpu, encode, search, rest = np.median(taken, axis=0).tolist()
+        p99 = float(np.percentile([part[0] for part in taken], 99))
         split = {"encode_us": encode, "search_us": search, "rest_us": rest}
         found.append({"p50_us": wall, "p99_us": p99, "cpu_us": cpu, **split})
     return found

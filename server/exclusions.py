@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+_FEW = 512  # are compared sooner than hashed
 _SPARSE_BITS, _MOST_BITS = 6, 17  # 64 to 128 marks for an id, as long as they fit the caches
 
 
@@ -29,10 +30,14 @@ class Exclusions:
         if not len(self.item_ids):
             return np.zeros(len(item_ids), dtype=np.bool_)
         if len(item_ids) < len(self.item_ids):
-            return among(item_ids, np.sort(self.item_ids[_passing(self.item_ids, item_ids)]))
+            excluded = np.sort(self.item_ids[_passing(self.item_ids, item_ids)])
+        else:
+            excluded = self._sorted
+        if len(item_ids) < _FEW:
+            return among(item_ids, excluded)
         held = np.zeros(len(item_ids), dtype=np.bool_)
-        passing = _passing(item_ids, self.item_ids)
-        held[passing] = among(item_ids[passing], self._sorted)
+        passing = _passing(item_ids, excluded)
+        held[passing] = among(item_ids[passing], excluded)
         return held
 
     @cached_property

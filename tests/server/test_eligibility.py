@@ -126,6 +126,19 @@ def test_exclusions_hold_what_they_hold(data: st.DataObject, excluded: list[int]
     assert found.tolist() == [item in excluded for item in asked]
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    excluded=st.integers(0, 1_500), asked=st.integers(0, 1_500), common=st.integers(0, 1_500), seed=st.integers(0, 99)
+)
+def test_long_lists_hold_what_they_hold(excluded: int, asked: int, common: int, seed: int) -> None:
+    """The same for as many ids as are hashed on either side, from none in common to all."""
+    rng = np.random.default_rng(seed)
+    both = rng.integers(0, 2**64, common, dtype=np.uint64)
+    left_out = rng.permutation(np.concatenate([both, rng.integers(0, 2**64, excluded, dtype=np.uint64)]))
+    ids = rng.permutation(np.concatenate([both, rng.integers(0, 2**64, asked, dtype=np.uint64)]))
+    assert Exclusions(left_out).hold(ids).tolist() == np.isin(ids, left_out).tolist()
+
+
 def test_a_long_list_of_exclusions_costs_no_wider_search() -> None:
     """Half the catalogue's size in ids that are spread over it: twice k is asked for, not k plus 9,000."""
     rows = np.random.default_rng(4).permutation(N)[:9_000]

@@ -61,8 +61,8 @@ class Settings:
     model: ModelConfig = field(default_factory=ModelConfig)
     head_share: float = HEAD_SHARE
     epochs: int = 10
-    patience: int = 6
-    seeds: int = 3
+    patience: int = 3
+    seeds: int = 1
 
 
 def run_comparison(context: PartContext) -> PartResult:
@@ -192,7 +192,7 @@ def _settings(settings: Settings, **more: object) -> dict[str, object]:
     return {**msgspec.to_builtins(asdict(settings)), "batch": BATCH, **more}
 
 
-COMPARISON = Settings(epochs=30)
+COMPARISON = Settings(epochs=30, patience=6, seeds=3)
 SWEEP_SETTINGS = Settings(epochs=15)
 
 PARTS = [
