@@ -3,7 +3,8 @@
 - "none": nothing is left out, the index is asked for k.
 - "posting_lists": few rows are eligible: all of them are scored, exactly.
 - "mask": more rows are fetched than wanted, and those that are not eligible are dropped.
-- "growing": that gave too few, so more were fetched, until it is cheaper to score all that are eligible.
+- "growing": that gave too few, or as many only from deeper than the index was asked to be right, so more were fetched,
+  until it is cheaper to score all that are eligible.
 
 The answer has min(wanted, eligible) rows whatever the plan, and is exact where the index is.
 """
@@ -127,11 +128,11 @@ def search_eligible(
     while pending:
         short: list[_Pending] = []
         for group in _together(space, [each for each in pending if each.fetch]):
-            for each, found in zip(group, _fetch(space, queries, group), strict=True):
-                if len(found.rows) >= each.wanted or each.fetch == space.size:
+            for each, (found, depth) in zip(group, _fetch(space, queries, group), strict=True):
+                if each.fetch == space.size or (len(found.rows) >= each.wanted and each.fetch >= space.breadth(depth)):
                     hits[each.number] = found
                 else:
-                    short.append(_grown(space, each))
+                    short.append(_grown(space, each, depth))
         for each in pending:
             if not each.fetch:
                 hits[each.number] = _scan(space, queries[each.number], each)
@@ -160,8 +161,10 @@ def _planned(space: Space, number: int, wanted: int, eligible: Eligibility) -> _
     return _Pending(number, wanted, eligible, fetch, "mask" if fetch else "posting_lists")
 
 
-def _grown(space: Space, short: _Pending) -> _Pending:
-    fetch = min(_GROWTH * short.fetch, space.breadth(short.wanted + short.eligible.most_left_out))
+def _grown(space: Space, short: _Pending, depth: int) -> _Pending:
+    """Ask for more: for `depth` rows as surely as publishing measured, or if that is no more, for a multiple."""
+    wider = space.breadth(depth) if depth < short.fetch else _GROWTH * short.fetch
+    fetch = min(wider, space.breadth(short.wanted + short.eligible.most_left_out))
     fetch = 0 if _scan_is_cheaper(space, short.eligible, fetch) else fetch
     return replace(short, fetch=fetch, plan="growing", spent=short.spent + short.fetch)
 
@@ -188,8 +191,11 @@ def _together(space: Space, pending: Sequence[_Pending]) -> list[list[_Pending]]
     return parts
 
 
-def _fetch(space: Space, queries: NDArray[np.float32], group: Sequence[_Pending]) -> list[Hits]:
-    """Ask the index once for the most that the group wants; of the first rows each asked for, keep the eligible."""
+def _fetch(space: Space, queries: NDArray[np.float32], group: Sequence[_Pending]) -> list[tuple[Hits, int]]:
+    """Ask the index once for the most that the group wants; of the first rows each asked for, keep the eligible.
+
+    With each query's hits comes how deep the last of them lies: all that was fetched where they are too few.
+    """
     numbers = [each.number for each in group]
     asked = queries if len(numbers) == len(queries) else queries[numbers]
     found = space.index.search(asked, max(each.fetch for each in group))
@@ -197,9 +203,12 @@ def _fetch(space: Space, queries: NDArray[np.float32], group: Sequence[_Pending]
     kept = _kept(rows, group)
     hits = []
     for number, each in enumerate(group):
-        within = slice(0, each.fetch) if kept is None else kept[number, : each.fetch].nonzero()[0]
-        own, scores = rows[number][within][: each.wanted], found.scores[number][within][: each.wanted]
-        hits.append(Hits(own, scores, found.method, each.plan, each.spent + each.fetch))
+        own, scores, depth = rows[number][: each.wanted], found.scores[number][: each.wanted], each.wanted
+        if kept is not None:
+            within = kept[number, : each.fetch].nonzero()[0][: each.wanted]
+            own, scores = rows[number][within], found.scores[number][within]
+            depth = int(within[-1]) + 1 if len(within) == each.wanted > 0 else each.fetch
+        hits.append((Hits(own, scores, found.method, each.plan, each.spent + each.fetch), depth))
     return hits
 
 

@@ -155,6 +155,25 @@ def test_exclusions_that_are_all_among_the_best_make_it_grow() -> None:
     assert fetched[-1] <= 450
 
 
+class ShallowIndex:
+    """Like a graph that was calibrated at ef = 2 k: of the rows asked for only the best half are surely right."""
+
+    def search(self, queries: np.ndarray, k: int) -> Neighbours:
+        """Miss every third row of the worse half."""
+        half = k // 2
+        rows = np.concatenate([ORDER[:half], np.delete(ORDER[half : 2 * k], slice(None, None, 3))])[:k][None]
+        return Neighbours(rows, (VECTORS[rows[0]] @ queries[0])[None], "hnsw")
+
+
+def test_what_lies_deeper_than_the_index_is_right_is_searched_again() -> None:
+    """A user's own best are left out: enough others are found at once, but too deep to be the best ones."""
+    space = Space(VECTORS, ShallowIndex(), N, graph_ef=100, recall_k=50)
+    eligible = eligibility(CATALOG, excluding(ORDER[:100]), NO_ROWS)
+    (found,) = search_eligible(space, QUERY, [50], [eligible])
+    assert found.rows.tolist() == ORDER[100:150].tolist()
+    assert found.plan == "growing"
+
+
 def test_growth_ends_in_scoring_what_is_eligible() -> None:
     """Where even that costs more than looking at the eligible rows, those are scored."""
     _, plan, fetched = search(eligibility(CATALOG, excluding(ORDER[:9_900]), NO_ROWS), 50)
