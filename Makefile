@@ -34,7 +34,7 @@ smoke: $(VENV)/.dev demo
 
 ## bench-sources: cost of each source, and of filters and exclusions, over a million synthetic items; ten minutes at first
 bench-sources: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m loadtest.bench_sources
+	OMP_NUM_THREADS=1 $(BIN)/python -m loadtest.bench_sources --plot build/bench/sweep.png
 
 ## lint: ruff, mypy --strict, import direction, generated code
 lint: $(VENV)/.dev check-proto

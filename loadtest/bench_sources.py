@@ -6,6 +6,7 @@ looking up rows, fusing, the answer. All but p99 are medians of single calls, so
 interrupted does not count.
 """
 
+import importlib
 import json
 import os
 import sys
@@ -51,6 +52,7 @@ def main(
     *,
     sweep: Annotated[bool, typer.Option(help="Also sweep selectivity and exclusions.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines instead of tables.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Also draw the sweep into this PNG.", show_default=False)] = None,
 ) -> None:
     """Measure, print, and keep nothing but the graph."""
     console = Console(stderr=True)
@@ -70,6 +72,9 @@ def main(
             tables["filters"] = _sweep(served, country, queries[: max(calls // 6, 10)])
     console.print(f"load average {load:.1f} before, {os.getloadavg()[0]:.1f} after; {os.cpu_count()} cores")
     _print(tables, as_json=as_json)
+    if plot is not None and sweep:
+        # needed by nobody who only wants the numbers
+        importlib.import_module("loadtest.bench_plot").draw_sweep(tables["filters"], plot)
 
 
 def _retriever(country: Country) -> Retriever:
