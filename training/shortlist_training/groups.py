@@ -4,12 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist_training.histories import HeldOut
-from shortlist_training.metrics import RECALL_AT
+from shortlist_training.metrics import DECILES, RECALL_AT, deciles
 from shortlist_training.timelines import Rows
 
 K = RECALL_AT[0]
 LENGTHS = ((1, 4), (5, 9), (10, 19), (20, 49), (50, None))
-DECILES = 10
 
 
 def length_groups() -> list[str]:
@@ -49,13 +48,6 @@ def group_sizes(held_out: HeldOut, counts: NDArray[np.float32]) -> dict[str, int
     users = {f"length {name}": int((group == name).sum()) for name in length_groups()}
     wanted = np.bincount(deciles(counts)[held_out.targets.indices], minlength=DECILES)
     return {**users, **{f"decile {name}": int(wanted[at]) for at, name in enumerate(decile_groups())}}
-
-
-def deciles(counts: NDArray[np.float32]) -> Rows:
-    """Cut items into ten equal parts by popularity, equal ones by row: (I,) int64, 0 the least popular."""
-    place = np.empty(len(counts), dtype=np.int64)
-    place[np.argsort(counts, kind="stable")] = np.arange(len(counts))
-    return place * DECILES // max(len(counts), 1)
 
 
 def _hits(ranked: Rows, held_out: HeldOut) -> NDArray[np.bool_]:
