@@ -1,25 +1,41 @@
-"""CPU time of a process tree from /proc: what a call costs the server, whoever else uses the cores."""
+"""CPU time and memory of process trees from /proc: what a call costs the server, whoever else uses the cores."""
 
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
-def tree_cpu_s(pid: int) -> float:
-    """User and system seconds of `pid` and all its living descendants."""
-    return sum(_cpu_s(each) for each in [pid, *_descendants(pid)])
+def tree_cpu_s(pids: int | Iterable[int]) -> float:
+    """User and system seconds of processes and all their living descendants; of those that end meanwhile, nothing."""
+    return sum(_cpu_s(each) for each in tree(pids))
 
 
-def _descendants(pid: int) -> list[int]:
+def tree(pids: int | Iterable[int]) -> Sequence[int]:
+    """Give the processes and all their living descendants, each once."""
+    found: dict[int, None] = {}
+    for pid in [pids] if isinstance(pids, int) else pids:
+        found[pid] = None
+        found |= dict.fromkeys(tree(_children(pid)))
+    return list(found)
+
+
+def _children(pid: int) -> list[int]:
     found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            found += [int(child), *_descendants(int(child))]
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += [int(child) for child in (task / "children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):  # it ended while we looked
+        return found
     return found
 
 
 def _cpu_s(pid: int) -> float:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # as above
+        return 0.0
     # the command's name stands in parentheses and may hold spaces
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    fields = stat.rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) * _TICK_S

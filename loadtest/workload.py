@@ -31,10 +31,3 @@ def _request(timeline: dict[str, Any], k: int, max_history: int, profile: str) -
         exclude_history=True,
         profile=profile,
     ).SerializeToString()
-
-
-def send_times_s(rate: float, seconds: float, seed: int) -> list[float]:
-    """Poisson arrivals: planned send times in seconds from the start, `rate` per second on average."""
-    rng = np.random.default_rng(seed)
-    gaps = rng.exponential(1 / rate, size=max(1, int(rate * seconds)))
-    return [float(time) for time in np.cumsum(gaps)]
