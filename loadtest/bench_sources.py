@@ -12,11 +12,11 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any, cast
 
+import msgspec
 import numpy as np
 import typer
 from numpy.typing import NDArray
@@ -132,7 +132,7 @@ def _once(call: Callable[[Query], Answer], query: Query) -> tuple[float, ...]:
 def _sources(served: Retriever, queries: Sequence[Query]) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for name in (*_SOURCES, "fused"):
-        (timed,) = _timed(served.answer, [[replace(query, profile=name) for query in queries]])
+        (timed,) = _timed(served.answer, [[msgspec.structs.replace(query, profile=name) for query in queries]])
         rows.append({"source": name, **timed, "per_core_second": 1e6 / timed["cpu_us"]})
     return rows
 
@@ -182,7 +182,9 @@ def _swept(
     """One share's lines: for each of `lists`, the rows excluded from each query."""
     lines = [
         [
-            replace(query, profile="led", filters=Filters(merchants, excluded=_refs(country.catalog.item_ids[rows])))
+            msgspec.structs.replace(
+                query, profile="led", filters=Filters(merchants, excluded=_refs(country.catalog.item_ids[rows]))
+            )
             for query, rows in zip(queries, excluded, strict=True)
         ]
         for excluded in lists.values()

@@ -6,7 +6,6 @@ training inputs with the functions below; serving reads the spec and calls the s
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import msgspec
@@ -30,8 +29,7 @@ _HOURS, _DAYS = 24, 7
 _THURSDAY = 3  # 1970 began on a Thursday; Monday is 0
 
 
-@dataclass(frozen=True, slots=True)
-class UserContext:
+class UserContext(msgspec.Struct, frozen=True):
     """What is known of a user besides the items of the history.
 
     time_ms: when the answer is wanted, newest_ms: of the newest interaction; milliseconds since 1970, 0 = not known.
@@ -43,7 +41,7 @@ class UserContext:
     time_ms: int = 0
     newest_ms: int = 0
     history_length: int = 0
-    features: Mapping[str, FeatureValue] = field(default_factory=dict)
+    features: Mapping[str, FeatureValue] = msgspec.field(default_factory=dict)
 
 
 class FeatureTransform(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

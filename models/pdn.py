@@ -5,9 +5,9 @@ is made once per item and lies in the country's `pdn/trigger_vectors.npy`, so th
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,8 +17,7 @@ COUNT_CODES = 8
 POSITION_CODES = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Triggers:
+class Triggers(msgspec.Struct, frozen=True):
     """The L distinct items of a history, ascending by row, with their behaviour fields a_uj.
 
     rows: (L,) int64. types: (L,) int64, `models.InteractionType` of the newest interaction with the item. counts: (L,)

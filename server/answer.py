@@ -1,9 +1,9 @@
 """What the service answers, before encoding: rows of one country's catalogue with where they come from. Values only."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import IntEnum
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,8 +33,7 @@ class Degradation(IntEnum):
     EXHAUSTED = 5  # fewer eligible items than asked for
 
 
-@dataclass(frozen=True, slots=True)
-class SourceReport:
+class SourceReport(msgspec.Struct, frozen=True):
     """What one source did for one answer.
 
     method: "hnsw", "exact", "exact_fallback", "bias_order", "paths", "neighbours", "popularity", "" if it did not run.
@@ -54,8 +53,7 @@ class SourceReport:
     degradation: Degradation
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+class Path(msgspec.Struct, frozen=True):
     """One two-hop path of PDN, user -> trigger -> candidate: contribution = softplus(weight + similarity)."""
 
     trigger_row: int
@@ -65,8 +63,7 @@ class Path:
     contribution: float
 
 
-@dataclass(frozen=True, slots=True)
-class SourceEvidence:
+class SourceEvidence(msgspec.Struct, frozen=True):
     """Why one source found one candidate.
 
     rank: from 0, in the source's own order. score: the source's own. history_row, contribution: LED and two_tower, the
@@ -86,8 +83,7 @@ class SourceEvidence:
     paths: tuple[Path, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Module:
+class Module(msgspec.Struct, frozen=True):
     """One labelled list of item_interaction: "because you <source_type> <trigger_row>, you may <target_type> <rows>".
 
     rows: (n,) int64, scores: (n,) float32 cosines, best first; in an answer at most its k.
@@ -100,8 +96,7 @@ class Module:
     scores: NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """Rows of `country`'s catalogue, best first.
 
     rows: (K,) int64, each once. scores: (K,) float32; never increasing unless diversity re-ordered them. source_masks:
@@ -121,12 +116,11 @@ class Answer:
     backfilled: int
     fuse_us: int
     evidence: tuple[tuple[SourceEvidence, ...], ...] = ()
-    embeddings: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    embeddings: Mapping[str, NDArray[np.float32]] = msgspec.field(default_factory=dict)
     modules: tuple[Module, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SimilarAnswer:
+class SimilarAnswer(msgspec.Struct, frozen=True):
     """Items like one item, without it: rows (K,) int64 of `country`, best first, and scores (K,) float32.
 
     report.source: which neighbourhood answered, "pdn" or "item_interaction". Fewer than k where it knows no more.

@@ -3,6 +3,10 @@
 Every fault of a request is reported at once, by the field's path.
 """
 
+from functools import lru_cache
+
+import msgspec
+
 from protos.retrieval.v1 import retrieval_pb2 as pb
 from server.fields import (
     check_country,
@@ -18,11 +22,15 @@ from server.fields import (
 from server.limits import Limits
 from server.parse import parse
 from server.query import Filters, ItemRefs, Query, SimilarQuery
-from server.violations import Violations, quoted
+from server.records import read_history
+from server.violations import InvalidRequestError, Violations, quoted
 
 _SIMILAR_SOURCES = ("pdn", "item_interaction")
 _NO_ITEM = ItemRefs.none()
 _NO_FILTERS = Filters()
+_NO_TIME = 0
+# bytes of a request without its history that are worth remembering
+_SHORT = 128
 
 
 def decode_query(raw: bytes, limits: Limits, now_ms: int) -> Query:
@@ -30,6 +38,32 @@ def decode_query(raw: bytes, limits: Limits, now_ms: int) -> Query:
 
     `InvalidRequestError` names each field that is wrong.
     """
+    return _usual_query(raw, limits, now_ms) or _any_query(raw, limits, now_ms)
+
+
+def _usual_query(raw: bytes, limits: Limits, now_ms: int) -> Query | None:
+    """Read the history as records, and the rest as a request without one; None if there are none, or any fault."""
+    found = read_history(raw, limits.max_history)
+    if found is None:
+        return None
+    start, end, history = found
+    rest = raw[:start] + raw[end:]
+    try:
+        query = _remembered(rest, limits) if len(rest) <= _SHORT else _any_query(rest, limits, _NO_TIME)
+    except InvalidRequestError:  # the usual way tells of all faults, and where they are
+        return None
+    if query.history.length:
+        return None
+    return msgspec.structs.replace(query, history=history, time_ms=query.time_ms or now_ms)
+
+
+@lru_cache(maxsize=1024)
+def _remembered(rest: bytes, limits: Limits) -> Query:
+    """Read a request without history; callers send the same few over and over, unless they give time or features."""
+    return _any_query(rest, limits, _NO_TIME)
+
+
+def _any_query(raw: bytes, limits: Limits, now_ms: int) -> Query:
     request = parse(raw, pb.RetrieveRequest, limits.max_fields)
     violations = Violations()
     query = _query(request, "", limits, now_ms, violations)

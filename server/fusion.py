@@ -7,8 +7,8 @@ are listed (reciprocal rank, weighted), and fusing a fused list changes nothing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,8 +21,7 @@ RANK_CONSTANT = 60
 _UNIT = 2.0**40
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranked(msgspec.Struct, frozen=True):
     """One source's candidates: rows (n,) int64, each once, best first; scores (n,) float32, never increasing.
 
     weight: > 0. quota: how many it may place in turns, "quota" only.
@@ -34,8 +33,7 @@ class Ranked:
     quota: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Fused:
+class Fused(msgspec.Struct, frozen=True):
     """One list: rows (n,) int64, each once, best first; scores (n,) float32, never increasing.
 
     masks: (n,) uint32, bit b is set where the b-th source found the row.

@@ -1,6 +1,6 @@
 """How large a request may be: limits of the settings, and of the contract (protos/retrieval/v1/retrieval.proto)."""
 
-from dataclasses import dataclass
+import msgspec
 
 MAX_KEY_BYTES = 256
 MAX_NAME_BYTES = 256
@@ -10,8 +10,7 @@ MAX_FEATURE_NAME_BYTES = 64
 MAX_CATEGORY_BYTES = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """What one request may ask for: candidates, interactions, excluded items; requests in a batch."""
 
     max_k: int

@@ -1,16 +1,15 @@
 """What a caller asks, after decoding and validation and before any catalogue is looked at. Values only."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from models.features import FeatureValue
 
 
-@dataclass(frozen=True, slots=True)
-class ItemRefs:
+class ItemRefs(msgspec.Struct, frozen=True):
     """`length` items in the caller's order, each known by id or by key.
 
     item_ids: (I,) uint64 at id_positions: (I,) int64; keys at key_positions: (length - I,) int64, both ascending.
@@ -22,15 +21,17 @@ class ItemRefs:
     keys: tuple[str, ...]
     key_positions: NDArray[np.int64]
 
-    @classmethod
-    def none(cls) -> "ItemRefs":
+    @staticmethod
+    def none() -> "ItemRefs":
         """No item at all."""
-        nothing = np.zeros(0, dtype=np.int64)
-        return cls(0, nothing.astype(np.uint64), nothing, (), nothing)
+        return _NO_ITEMS
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+_NO_PLACES: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+_NO_ITEMS = ItemRefs(0, np.zeros(0, dtype=np.uint64), _NO_PLACES, (), _NO_PLACES)
+
+
+class History(msgspec.Struct, frozen=True):
     """What a user did, oldest first.
 
     types: (length,) int64 values of `models.InteractionType`. times_ms: (length,) int64 since 1970, 0 = not known.
@@ -46,8 +47,7 @@ class History:
         return self.items.length
 
 
-@dataclass(frozen=True, slots=True)
-class Filters:
+class Filters(msgspec.Struct, frozen=True):
     """Which items may be in the answer. All conditions hold together; empty or None is no condition.
 
     merchants, categories: any of these names. price: (lowest, highest) both included, infinite where open; an item
@@ -57,11 +57,13 @@ class Filters:
     merchants: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     price: tuple[float, float] | None = None
-    excluded: ItemRefs = field(default_factory=ItemRefs.none)
+    excluded: ItemRefs = _NO_ITEMS
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+_NO_FILTERS = Filters()
+
+
+class Query(msgspec.Struct, frozen=True):
     """A valid Retrieve request.
 
     time_ms: when the answer is wanted, since 1970; the edge puts the clock's time where the caller gave none.
@@ -75,18 +77,17 @@ class Query:
     time_ms: int
     exclude_history: bool = False
     include_details: bool = False
-    features: Mapping[str, FeatureValue] = field(default_factory=dict)
+    features: Mapping[str, FeatureValue] = msgspec.field(default_factory=dict)
     profile: str = ""
-    seed: ItemRefs = field(default_factory=ItemRefs.none)
-    filters: Filters = field(default_factory=Filters)
-    quotas: Mapping[str, int] = field(default_factory=dict)
+    seed: ItemRefs = _NO_ITEMS
+    filters: Filters = _NO_FILTERS
+    quotas: Mapping[str, int] = msgspec.field(default_factory=dict)
     explain: bool = False
     return_embedding: bool = False
     include_modules: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SimilarQuery:
+class SimilarQuery(msgspec.Struct, frozen=True):
     """A valid SimilarItems request: the `k` items most like `item` (one item).
 
     source: "pdn" (SimNet's table, s_ji) or "item_interaction" (cosine of pairs), "" is whichever the bundle has, in
@@ -100,5 +101,5 @@ class SimilarQuery:
     source: str = ""
     source_type: int = 0
     target_type: int = 0
-    filters: Filters = field(default_factory=Filters)
+    filters: Filters = _NO_FILTERS
     include_details: bool = False

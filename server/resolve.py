@@ -1,8 +1,9 @@
 """Before any work: a query's names become the country's catalogue, its rows, a profile's sources. Refuses the rest."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,8 +21,7 @@ from server.sources.base import NO_ROWS, Eligibility, User
 FUSED_DEPTH = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(msgspec.Struct, frozen=True):
     """A query with everything looked up.
 
     settings: the sources to ask, in the profile's order. moved: whether the fallback country answers. unknown_items:

@@ -8,8 +8,8 @@ that fails, no history, an unknown history, too few candidates, another country.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -66,8 +66,7 @@ def built_in_profile(sources: Sequence[str]) -> Profile:
     return Profile(DEFAULT_PROFILE, tuple(SourceSetting(name) for name in sources))  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True, slots=True)
-class _Chosen:
+class _Chosen(msgspec.Struct, frozen=True):
     """What an answer consists of: rows (K,), scores (K,), masks (K,); the last `backfilled` are from popularity."""
 
     rows: NDArray[np.int64]
@@ -200,7 +199,7 @@ class Retriever:
         vectors: dict[str, NDArray[np.float32]] = {
             setting.name: each.embedding for setting, each in named if each.embedding is not None
         }
-        return replace(
+        return msgspec.structs.replace(
             answer,
             evidence=explain(answer.rows, task.country, task.user, self._sources, named) if query.explain else (),
             embeddings=vectors if query.return_embedding else {},
@@ -211,7 +210,9 @@ class Retriever:
 def _modules(found: Sequence[Found], k: int) -> tuple[Module, ...]:
     """The best k of every list; sources were asked for more, since fusion wants to see more."""
     return tuple(
-        replace(module, rows=module.rows[:k], scores=module.scores[:k]) for each in found for module in each.modules
+        msgspec.structs.replace(module, rows=module.rows[:k], scores=module.scores[:k])
+        for each in found
+        for module in each.modules
     )
 
 
@@ -238,7 +239,7 @@ def _filled_up(
     if bit == len(settings):
         settings, found = (*settings, _POPULAR), [*found, more]
     else:
-        found[bit] = replace(
+        found[bit] = msgspec.structs.replace(
             found[bit],
             rows=np.concatenate([found[bit].rows, more.rows]),
             scores=np.concatenate([found[bit].scores, more.scores]),

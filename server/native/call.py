@@ -1,10 +1,10 @@
 """One call that waits, and how it ends: the only place that speaks pygrpc-native's call ids and status numbers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import grpc
+import msgspec
 
 from server.errors import Refusal
 
@@ -28,8 +28,7 @@ class Front(Protocol):
         """Send a status that is not OK."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """A unary call whose request is complete. `deadline_ns` is on the clock of `time.perf_counter_ns`."""
 
     call_id: int

@@ -8,8 +8,9 @@ Together is worth it where one call for many costs less than many calls; an RPC 
 
 import time
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 from typing import Generic
+
+import msgspec
 
 from server.errors import DeadlinePassedError, translate
 from server.metrics import CODE_INDEX, METHODS, WorkerMetrics
@@ -23,8 +24,7 @@ _GROUP_AT_MOST = 16
 _now = time.perf_counter_ns
 
 
-@dataclass(frozen=True, slots=True)
-class _Begun(Generic[RequestT]):
+class _Begun(msgspec.Struct, Generic[RequestT], frozen=True):
     """A call whose request is decoded; times in nanoseconds."""
 
     call: Call

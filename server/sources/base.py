@@ -1,9 +1,9 @@
 """What a source is: B users of one country in, rows and scores of that country's catalogue out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,8 +13,7 @@ from server.answer import Degradation, Module, SourceEvidence
 from server.profiles import SourceName, SourceSetting
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(msgspec.Struct, frozen=True):
     """A query's user, resolved in one country.
 
     rows, types, times_ms: (T,) int64, the known interactions, oldest first. seed: a row or -1. length: of the history
@@ -36,8 +35,7 @@ class User:
         return Degradation.UNKNOWN_HISTORY if self.length else Degradation.EMPTY_HISTORY
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """What a source found for one user: rows (n,) int64, each once, best first; scores (n,) float32, never increasing.
 
     embedding: the user's vector, None where the source has none. modules: the lists that were merged, item_interaction

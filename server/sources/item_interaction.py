@@ -8,8 +8,9 @@ item by its largest cosine in any of them, without the items of the history.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -101,7 +102,7 @@ class ItemInteractionSource:
                     best[row] = score, module
         modules = [best[row][1] for row in found.rows[places].tolist()]
         return [
-            replace(
+            msgspec.structs.replace(
                 plain, history_row=module.trigger_row, history_type=module.source_type, target_type=module.target_type
             )
             for plain, module in zip(plain_evidence(self.name, found, places), modules, strict=True)
@@ -153,7 +154,7 @@ def _found(user: User, wanted: int, found: Sequence[_List], shares: tuple[int, i
     rows, scores = _merged(modules, wanted)
     first = found[0].hits
     hits = Hits(rows, scores, first.method, first.plan, sum(each.hits.fetched for each in found))
-    return replace(found_by(hits, wanted, shares, Degradation.NONE), modules=modules)
+    return msgspec.structs.replace(found_by(hits, wanted, shares, Degradation.NONE), modules=modules)
 
 
 def _merged(modules: Sequence[Module], wanted: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -11,9 +11,9 @@ The answer has min(wanted, eligible) rows whatever the plan, and is exact where 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,8 +47,7 @@ class Searched(Protocol):
         """How they are searched."""
 
 
-@dataclass(frozen=True, slots=True)
-class Space:
+class Space(msgspec.Struct, frozen=True):
     """What is searched.
 
     vectors: (n, D) float32. rows: (n,) catalogue rows of the vectors, ascending, or None where place and row are the
@@ -96,8 +95,7 @@ class Space:
         return np.asarray(near[self.rows[near] == rows], dtype=np.int64)
 
 
-@dataclass(frozen=True, slots=True)
-class Hits:
+class Hits(msgspec.Struct, frozen=True):
     """What was found for one query: catalogue rows (n,) int64, best first, and inner products (n,) float32."""
 
     rows: NDArray[np.int64]
@@ -107,8 +105,7 @@ class Hits:
     fetched: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Pending:
+class _Pending(msgspec.Struct, frozen=True):
     """A query that is not answered: how many rows to fetch next, 0 = score what is eligible instead."""
 
     number: int
@@ -166,7 +163,7 @@ def _grown(space: Space, short: _Pending, depth: int) -> _Pending:
     wider = space.breadth(depth) if depth < short.fetch else _GROWTH * short.fetch
     fetch = min(wider, space.breadth(short.wanted + short.eligible.most_left_out))
     fetch = 0 if _scan_is_cheaper(space, short.eligible, fetch) else fetch
-    return replace(short, fetch=fetch, plan="growing", spent=short.spent + short.fetch)
+    return msgspec.structs.replace(short, fetch=fetch, plan="growing", spent=short.spent + short.fetch)
 
 
 def _scan_is_cheaper(space: Space, eligible: Eligibility, fetch: int) -> bool:

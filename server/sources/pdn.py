@@ -1,8 +1,8 @@
 """PDN: `softplus(d_ui) + sum of softplus(t_uj + s_ji)` over two-hop paths (Li et al. 2021). See docs/sources/pdn.md."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -69,7 +69,7 @@ class PdnSource:
         types = dict(zip(triggers.rows.tolist(), triggers.types.tolist(), strict=True))
         ends = np.searchsorted(paths.places, np.arange(len(places) + 1))
         return [
-            replace(each, direct=float(direct), paths=_paths(paths, slice(start, end), types))
+            msgspec.structs.replace(each, direct=float(direct), paths=_paths(paths, slice(start, end), types))
             for each, direct, start, end in zip(plain, paths.direct, ends, ends[1:], strict=False)
         ]
 

@@ -1,8 +1,8 @@
 """Two-tower: `<u(x), v(y)>` query tower on the fly (Yang et al. 2020, section 3). See docs/sources/two_tower.md."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -81,7 +81,7 @@ class TwoTowerSource:
         best = np.argmax(falls, axis=1)
         newest = dict(zip(user.rows.tolist(), user.types.tolist(), strict=True))
         return [
-            replace(
+            msgspec.structs.replace(
                 each,
                 history_row=int(items[place]),
                 history_type=newest[int(items[place])],

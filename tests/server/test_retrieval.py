@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -57,7 +58,10 @@ def assert_same(found: Answer, expected: Answer) -> None:
     assert found.source_masks.tolist() == expected.source_masks.tolist()
     for name in ("country", "profile", "fallback", "unknown_items", "unused_features", "backfilled"):
         assert getattr(found, name) == getattr(expected, name)
-    timeless = [[replace(each, encode_us=0, search_us=0) for each in answer.reports] for answer in (found, expected)]
+    timeless = [
+        [msgspec.structs.replace(each, encode_us=0, search_us=0) for each in answer.reports]
+        for answer in (found, expected)
+    ]
     assert timeless[0] == timeless[1]
 
 
@@ -195,7 +199,7 @@ def test_a_merchant_with_fewer_than_k_items_gives_all_of_them() -> None:
 def test_another_country_may_stand_in() -> None:
     """An unknown country is refused with the known ones, or answered by the configured one, and labelled."""
     world = plentiful()
-    query = replace(query_of(world.countries["AA"], Request(((0, 1),), k=3), "led"), country="ZZ")
+    query = msgspec.structs.replace(query_of(world.countries["AA"], Request(((0, 1),), k=3), "led"), country="ZZ")
     with pytest.raises(UnknownCountryError) as caught:
         retriever(world).answer(query)
     assert (str(caught.value), caught.value.known) == ("unknown country 'ZZ'", ("AA", "BB", "LL"))
@@ -210,9 +214,9 @@ def test_refusals_come_before_any_work() -> None:
     world = plentiful()
     fine = query_of(world.countries["LL"], Request(((0, 1),), k=3), EVERY.name)
     refused: list[tuple[type[Exception], Query]] = [
-        (UnknownProfileError, replace(fine, profile="none")),
-        (NoPricesError, replace(fine, filters=Filters(price=(0.0, 1.0)))),
-        (FeatureKindError, replace(fine, features={"age": "old"})),
+        (UnknownProfileError, msgspec.structs.replace(fine, profile="none")),
+        (NoPricesError, msgspec.structs.replace(fine, filters=Filters(price=(0.0, 1.0)))),
+        (FeatureKindError, msgspec.structs.replace(fine, features={"age": "old"})),
     ]
     for error, query in refused:
         fresh = encoders()
