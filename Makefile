@@ -63,15 +63,15 @@ check-proto: $(VENV)/.dev
 clean:
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-$(VENV)/.run: pyproject.toml training/pyproject.toml constraints.txt
+$(VENV)/.run: pyproject.toml training/pyproject.toml client/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "Python 3.11 is needed; found $$($(PYTHON) --version). Set PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet -c constraints.txt -e . -e training
+	$(BIN)/pip install --quiet -c constraints.txt -e . -e training -e client
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]' -e training
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]' -e training -e client
 	touch $@
 
 $(BUNDLES)/online-retail/CURRENT: $(DEMO) | $(VENV)/.run

@@ -27,9 +27,9 @@ def test_the_wheel_has_every_serving_package_and_no_other() -> None:
     assert sorted(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]) == sorted(OURS)
 
 
-@pytest.mark.parametrize("path", ["pyproject.toml", "training/pyproject.toml"])
+@pytest.mark.parametrize("path", ["pyproject.toml", "training/pyproject.toml", "client/pyproject.toml"])
 def test_every_dependency_is_pinned(path: str) -> None:
-    """Each requirement of both distributions has an exact version in constraints.txt."""
+    """Each requirement of every distribution has an exact version in constraints.txt."""
     project = tomllib.loads((ROOT / path).read_text())["project"]
     extras = project.get("optional-dependencies", {}).values()
     requirements = [*project["dependencies"], *(each for extra in extras for each in extra)]

@@ -1,0 +1,1 @@
+"""Shortlist, as its callers see it."""
