@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from server.metrics import Board
-from server.plan import GenerationPlan, LobbyPlan, encode_plan
+from server.plan import GenerationPlan, InspectorPlan, LobbyPlan, Plan, encode_plan
 from server.reports import Report, ReportReader
 from server.settings import Settings
 
@@ -51,6 +52,12 @@ def start_lobby(settings: Settings, address: str) -> Child:
     return Child(_spawn("server.lobby", LobbyPlan(settings, os.getpid(), address), ()), None)
 
 
+def start_inspector(settings: Settings, address: str, listener: socket.socket, metrics_url: str) -> Child:
+    """Start `server.inspector` on the socket `listener`, which stays open here, too."""
+    plan = InspectorPlan(settings, os.getpid(), address, listener.fileno(), metrics_url)
+    return Child(_spawn("server.inspector", plan, (listener.fileno(),)), None)
+
+
 def start_generation(settings: Settings, address: str, path: Path, board: Board, first_slot: int) -> Child:
     """Start `server.generation` for the bundle at `path`; its workers write metrics from `first_slot` on."""
     reader, writer = os.pipe()
@@ -69,7 +76,7 @@ def start_generation(settings: Settings, address: str, path: Path, board: Board,
     return Child(process, ReportReader(reader))
 
 
-def _spawn(module: str, plan: LobbyPlan | GenerationPlan, descriptors: Sequence[int]) -> "subprocess.Popen[bytes]":
+def _spawn(module: str, plan: Plan, descriptors: Sequence[int]) -> "subprocess.Popen[bytes]":
     # a group of its own, so that Ctrl-C reaches the master only and the master decides
     command = [sys.executable, "-m", module, encode_plan(plan)]
     return subprocess.Popen(  # noqa: S603 - this interpreter, one of our modules

@@ -47,6 +47,9 @@ def serve(
     metrics_port: Annotated[
         int | None, typer.Option(help="Port of /metrics; 0 = any, -1 = none.", show_default="9464")
     ] = None,
+    inspector_port: Annotated[
+        int | None, typer.Option(help="Port of the inspector's page; 0 = any, -1 = none.", show_default="9465")
+    ] = None,
     *,
     print_config: Annotated[bool, typer.Option(help="Print the settings with their origins, and stop.")] = False,
 ) -> None:
@@ -62,6 +65,7 @@ def serve(
         port=port,
         workers=workers,
         metrics_port=metrics_port,
+        inspector_port=inspector_port,
     )
     if print_config:
         sys.stdout.write(render_settings(settings))

@@ -1,7 +1,8 @@
 """The first process: signals, supervision, metrics. Never imports grpc, numpy, onnxruntime or an index.
 
 master (this) ─┬─ lobby: holds the port while nothing is served
-└─ generation ── workers      during a reload there are two generations
+├─ generation ── workers      during a reload there are two generations
+└─ inspector: a web page for people
 
 open the port → lobby + first generation → watch (reload, restart) … → stop the children
 """
@@ -23,6 +24,7 @@ from server import exit_codes
 from server.child import Child, start_generation, start_lobby
 from server.collector import BoardCollector, MasterMetrics
 from server.exporter import Exporter
+from server.inspector_keeper import InspectorKeeper
 from server.metrics import Board
 from server.process import HURRY, SignalQueue, address_of, describe_exit, reserve_port
 from server.reports import Failed, Ready, Refused, Report, WorkerLost, Workers
@@ -48,6 +50,7 @@ class Master:
         self._metrics = MasterMetrics()
         self._metrics_url = "off"
         self._address = ""
+        self._inspector = InspectorKeeper(settings)
         self._reserved: socket.socket | None = None
         self._lobby: Child | None = None
         self._serving: Supervised | None = None
@@ -69,6 +72,7 @@ class Master:
             self._reap()
             self._check_start_timeout()
             self._begin_reload()
+            self._inspector.keep()
         self._stop_children()
         return self._exit_code
 
@@ -93,6 +97,7 @@ class Master:
             return
         self._lobby = start_lobby(self._settings, self._address)
         self._start_generation(path, self._settings, Purpose.START)
+        self._inspector.open(self._address, self._metrics_url)
 
     def _start_generation(self, path: Path, settings: Settings, purpose: Purpose) -> None:
         self._half = 1 - self._half
@@ -249,6 +254,7 @@ class Master:
             # it has said NOT_SERVING all along, so there is nothing to announce
             self._lobby.end(signal.SIGUSR2)
             children.append(self._lobby)
+        children += self._inspector.end()
         settings = self._settings
         deadline = time.monotonic() + settings.drain_delay_s + settings.grace_s + _STOP_MARGIN_S
         while any(child.exit_status() is None for child in children):

@@ -6,7 +6,7 @@ cut off wherever it is, and its environment must be in place before numpy is loa
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
@@ -19,6 +19,19 @@ class LobbyPlan(msgspec.Struct, frozen=True):
     settings: Settings
     parent: int
     address: str
+
+
+class InspectorPlan(msgspec.Struct, frozen=True):
+    """For `python -m server.inspector`: answer HTTP on the socket `listener`, about the server at `address`.
+
+    `metrics_url` is empty where there is no metrics endpoint.
+    """
+
+    settings: Settings
+    parent: int
+    address: str
+    listener: int
+    metrics_url: str
 
 
 class GenerationPlan(msgspec.Struct, frozen=True):
@@ -38,10 +51,11 @@ class GenerationPlan(msgspec.Struct, frozen=True):
     first_slot: int
 
 
-_PlanT = TypeVar("_PlanT", LobbyPlan, GenerationPlan)
+Plan: TypeAlias = LobbyPlan | InspectorPlan | GenerationPlan
+_PlanT = TypeVar("_PlanT", LobbyPlan, InspectorPlan, GenerationPlan)
 
 
-def encode_plan(plan: LobbyPlan | GenerationPlan) -> str:
+def encode_plan(plan: Plan) -> str:
     """Serialise for the command line; only the master reads the settings file, whose name may be no UTF-8."""
     told = msgspec.structs.replace(plan, settings=replace(plan.settings, file=None))
     return msgspec.json.encode(told, enc_hook=str).decode()

@@ -97,6 +97,12 @@ class Settings:
     # Its TCP port, -1 to 65535, default 9464; 0 = any free one, -1 = no metrics endpoint.
     metrics_port: int = _setting(9464, "metrics", between(-1, 65535))
 
+    # Address of the inspector, as `host`. Default "127.0.0.1": whoever reaches it can read the catalogue and ask.
+    inspector_host: str = _setting("127.0.0.1", "inspector", _host)
+    # Its TCP port, -1 to 65535, default 9465; 0 = any free one, -1 = no inspector. One that is taken costs the
+    # inspector only.
+    inspector_port: int = _setting(9465, "inspector", between(-1, 65535))
+
     # Least severe level that is logged: debug, info, warning or error. Default "info".
     log_level: str = _setting("info", "log", one_of("debug", "info", "warning", "error"))
     # "text" for people, "json" for one object per line. Default "text".

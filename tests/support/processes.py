@@ -70,7 +70,7 @@ class ServerProcess:
 @contextmanager
 def serving(arguments: Sequence[str], timeout_s: float = 60) -> Iterator[tuple[ServerProcess, str, str]]:
     """Run `shortlist serve ARGUMENTS` until it says that it serves; gives it, its gRPC address and its metrics URL."""
-    command = [SHORTLIST, "serve", "--port", "0", "--metrics-port", "0", *arguments]
+    command = [SHORTLIST, "serve", "--port", "0", "--metrics-port", "0", "--inspector-port", "-1", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     server = ServerProcess(process)
     try:

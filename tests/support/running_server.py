@@ -59,6 +59,7 @@ class RunningServer:
         self._settings: dict[str, object] = {
             "port": 0,
             "metrics_port": 0,
+            "inspector_port": -1,
             "workers": 2,
             "drain_delay_s": 0.0,
             "grace_s": 2.0,

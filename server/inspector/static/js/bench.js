@@ -1,0 +1,2 @@
+import { empty } from "./states.js";
+export function bench(root) { root.replaceChildren(empty("")); }

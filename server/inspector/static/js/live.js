@@ -1,0 +1,2 @@
+import { empty } from "./states.js";
+export function live(root) { root.replaceChildren(empty("")); }

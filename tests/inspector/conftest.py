@@ -1,0 +1,37 @@
+"""Fixtures of the inspector's tests: one real server with every source and its inspector."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from asking_inspector import Inspector
+from running_server import RunningServer
+
+from index_store.publish import publish
+from tiny_bundle import POLICY
+from tiny_sources import full_content
+
+NAME = "tiny"
+
+
+@pytest.fixture(scope="session")
+def inspector_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle root with a bundle of every source, read only."""
+    root = tmp_path_factory.mktemp("inspector")
+    publish(full_content(1), root=root, name=NAME, version="v1", policy=POLICY)
+    return root
+
+
+@pytest.fixture(scope="session")
+def server(inspector_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """One server with an inspector for all tests that leave it as it is."""
+    log = tmp_path_factory.mktemp("server") / "log.txt"
+    settings = {"bundle_root": inspector_root, "bundle_name": NAME, "inspector_port": 0, "workers": 1}
+    with RunningServer(log, **settings) as running:
+        yield running.wait_until_serving()
+
+
+@pytest.fixture(scope="session")
+def inspector(server: RunningServer) -> Inspector:
+    """Its inspector."""
+    return Inspector.of(server)
