@@ -86,6 +86,25 @@ def test_holding_out_takes_one_known_item_and_unknown_negatives() -> None:
     np.testing.assert_array_equal(held.targets, hold_out_one(history, seed=5, negatives=7).targets)
 
 
+def test_rarer_items_are_held_out_more_often_if_asked() -> None:
+    """With everybody's two items, one of many users and one of few, rarity r draws the second by the ratio's power."""
+    rng = np.random.default_rng(1)
+    history = np.zeros((4000, 31), dtype=np.float32)
+    history[:, 0] = 1
+    history[np.arange(4000), 1 + rng.integers(30, size=4000)] = 1
+    held = hold_out_one(sp.csr_matrix(history), seed=5, negatives=3, rarity=0.5)
+    share = float((held.targets > 0).mean())
+    assert share == pytest.approx(30**0.5 / (1 + 30**0.5), abs=0.03)
+
+
+def test_only_the_first_users_are_judged_if_asked() -> None:
+    """The places of the first users are those of a ranking of all."""
+    scores = np.random.default_rng(3).random((len(cases().targets), cases().history.shape[1])).astype(np.float32)
+    whole, first = (ranks(lambda users: scores[users], cases(), judged) for judged in (None, 1))
+    np.testing.assert_array_equal(first.all, whole.all[:1])
+    np.testing.assert_array_equal(first.sampled, whole.sampled[:1])
+
+
 def test_reading_ncf_tables(tmp_path: Path) -> None:
     """Test rows become targets, the rest the history, whatever the order of the rows."""
     log = pa.table({"ncf_user": [1, 0, 0, 1], "ncf_item": [2, 3, 1, 0], "is_test": [True, False, True, False]})

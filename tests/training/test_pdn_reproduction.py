@@ -15,8 +15,10 @@ from shortlist_training.pdn.sequence_rankers import RankerConfig
 from shortlist_training.pdn.towers import TowerConfig
 from shortlist_training.pdn.train import TrainConfig
 from shortlist_training.pdn.warm_start import FactorConfig
-from shortlist_training.reproduction import pdn, pdn_rankers
+from shortlist_training.reproduction import pdn, pdn_pinterest, pdn_rankers
+from shortlist_training.reproduction.newest import newest_rarity
 from shortlist_training.reproduction.parts import Cell, PartContext, PartResult
+from shortlist_training.reproduction.pdn_data import Settings
 from shortlist_training.reproduction.pdn_greedy import GreedySettings
 
 USERS, ITEMS, PER_USER = 30, 130, 8
@@ -43,13 +45,16 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PartContext:
     genres = ["Action|Drama", "Comedy"] * 65
     films = {"movie_id": range(ITEMS), "title": ["x"] * ITEMS, "genres": genres, "year": [1990, 1971] * 65}
     pq.write_table(pa.table(films), folder / "movies.parquet")
+    (tmp_path / "ml-100k").mkdir()
+    timed = {"user_id": users, "item_id": items, "timestamp": np.arange(len(users))}
+    pq.write_table(pa.table(timed), tmp_path / "ml-100k/interactions.parquet")
     monkeypatch.setattr(pdn, "SETTINGS", small())
     return PartContext(tmp_path, tmp_path / "work", 1, 1, lambda _label, _done, _total: None)
 
 
-def small() -> pdn.Settings:
+def small() -> Settings:
     tower = TowerConfig("dssm", id_dim=4, field_dim=2, hidden=4, dim=4, epochs=1, pool=32, batch_users=16)
-    return pdn.Settings(
+    return Settings(
         pdn=PdnConfig(id_dim=4, field_dim=2, hidden=4, direct_dim=4),
         factors=FactorConfig(factors=4, iterations=2),
         fitting=TrainConfig(epochs=1, pool=32),
@@ -58,12 +63,15 @@ def small() -> pdn.Settings:
             shrinkage=(0.0,),
             ease_lambdas=(5.0,),
             slim=((5.0, 0.1),),
+            discounts=(0.3,),
             ials=(FactorConfig(4, 2.0, 1.0, 2), FactorConfig(2, 2.0, 1.0, 2)),
             dssm=tower,
             youtube=msgspec.structs.replace(tower, kind="youtube"),
         ),
         folds=2,
-        linear=LinearConfig(3.0, 0.1, 2.0),
+        linear=LinearConfig(3.0, 0.1, 2.0, dropout=0.2, user_power=0.5),
+        discounts=(0.0, 0.2),
+        factor_weights=(0.1,),
         greedy=GreedySettings(default=(2, 20), triggers=(2, 100), items=(3, 20), by_log=20, by_profile=20),
         genre_pairs=50,
     )
@@ -74,7 +82,8 @@ def test_the_comparison_has_every_method_with_its_interval(context: PartContext)
     found: PartResult = pdn.run_comparison(context)
     table, paired, greedy = found.tables
     names = [name.split(" (")[0] for name, _ in table.rows]
-    wanted = ["popularity", "item cosine", "Pearson CF", "EASE", "iALS", "SLIM", "PDN", "SimNet alone"]
+    wanted = ["popularity", "item cosine", "Pearson CF", "EASE", "EASE, discounted", "iALS", "SLIM", "SLIM, discounted"]
+    wanted += ["PDN", "SimNet alone"]
     assert names == wanted
     for _, cells in (*table.rows, *greedy.rows):
         bounded = [cell for cell in cells if isinstance(cell, Cell) and cell.low is not None]
@@ -85,7 +94,8 @@ def test_the_comparison_has_every_method_with_its_interval(context: PartContext)
     whole, *others = (cells for _, cells in greedy.rows)
     assert whole[-1].value == 0.0
     assert all(cells[-1].value == pytest.approx(100 * (1 - cells[0].value / whole[0].value)) for cells in others)
-    assert [name.split(" (")[0] for name, _ in paired.rows] == ["PDN minus EASE", "PDN minus iALS", "PDN minus SLIM"]
+    strongest = ["EASE", "EASE, discounted", "iALS", "SLIM", "SLIM, discounted"]
+    assert [name.split(" (")[0] for name, _ in paired.rows] == [f"PDN minus {name}" for name in strongest]
     measured = dict(table.rows)
     for name, cells in paired.rows:
         theirs = measured[name.removeprefix("PDN minus ")]
@@ -96,8 +106,11 @@ def test_the_comparison_has_every_method_with_its_interval(context: PartContext)
 
 
 def test_the_ablations_are_all_measured(context: PartContext) -> None:
-    """One row per part that is left out."""
-    assert [name for name, _ in pdn.run_ablations(context).tables[0].rows] == list(pdn.ablations(small()))
+    """One row per part that is left out, and what the whole model is ahead of each by."""
+    names = list(pdn.ablations(small().pdn, small().fitting))
+    whole, paired = pdn.run_ablations(context).tables
+    assert [name for name, _ in whole.rows] == ["PDN", *names]
+    assert [name for name, _ in paired.rows] == [f"PDN minus {name}" for name in names]
 
 
 def test_two_towers_are_measured_by_user_and_by_item(context: PartContext) -> None:
@@ -123,7 +136,7 @@ def test_parts_name_their_inputs_and_settings() -> None:
     for part in pdn.PARTS:
         assert part.name.startswith("pdn/")
         assert msgspec.json.encode(part.settings)
-        assert all(name.startswith("ml-1m/") for name in part.inputs)
+        assert all(name.startswith(("ml-1m/", "ml-100k/", "pinterest/")) for name in part.inputs)
 
 
 def test_similarity_by_genre_is_a_mean_over_pairs() -> None:
@@ -131,3 +144,87 @@ def test_similarity_by_genre_is_a_mean_over_pairs() -> None:
     similarity = np.where(np.eye(6) > 0, -np.inf, np.arange(6.0)[:, None] // 3).astype(np.float32)
     genres = np.array([[1, 0]] * 3 + [[0, 1]] * 3, dtype=np.float32)
     np.testing.assert_allclose(genre_similarity(similarity, genres, [0, 1], 40, 1), [[0, 0], [1, 1]])
+
+
+@pytest.fixture
+def pinterest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PartContext:
+    """Every pair twice, one of each user's items as NCF's test item, and a test row of a user that the log lacks."""
+    folder = tmp_path / "pinterest"
+    folder.mkdir()
+    history = np.random.default_rng(4).random((USERS, ITEMS)) < 0.06
+    history[:, :3] = True
+    users, items = np.nonzero(history)
+    log = {"user": np.tile(users, 2), "item": np.tile(items, 2).astype(np.int16), "split": ["train"] * 2 * len(users)}
+    pq.write_table(pa.table(log), folder / "interactions_37k.parquet")
+    targets = {"ncf_user": np.arange(USERS + 1), "ncf_item": np.full(USERS + 1, 1)}
+    pq.write_table(pa.table(targets), folder / "ncf_pinterest20_test.parquet")
+    settings = msgspec.structs.replace(
+        small(),
+        fitting=TrainConfig(epochs=1, pool=32, judged=10),
+        linear=LinearConfig(3.0, rho=0.0, iterations=0),
+        discounts=(0.0,),
+    )
+    monkeypatch.setattr(pdn_pinterest, "SETTINGS", settings)
+    return PartContext(tmp_path, tmp_path / "work", 1, 1, lambda _label, _done, _total: None)
+
+
+def test_pinterest_is_deduplicated_and_split_by_ncfs_items(pinterest: PartContext) -> None:
+    """A pair counts once, the test item leaves the log, and no negative is an item of the user's."""
+    interactions, test_items = (pinterest.data / name for name in pdn_pinterest.FILES)
+    cases = pdn_pinterest.read_pinterest(interactions, test_items, 5)
+    assert cases.history.max() == 1
+    assert (cases.targets == 1).all()
+    assert cases.history[:, 1].nnz == 0
+    known = cases.history.toarray() > 0
+    assert not np.take_along_axis(known, cases.negatives, axis=1).any()
+    assert not (cases.negatives == 1).any()
+    assert all(len(set(row)) == 99 for row in cases.negatives.tolist())
+
+
+def test_a_pinterest_user_without_test_item_is_named(pinterest: PartContext) -> None:
+    """A test table of other users is refused with both files' names."""
+    path = pinterest.data / pdn_pinterest.FILES[1]
+    pq.write_table(pa.table({"ncf_user": [0], "ncf_item": [1]}), path)
+    with pytest.raises(ValueError, match="needs one test item"):
+        pdn_pinterest.read_pinterest(pinterest.data / pdn_pinterest.FILES[0], path, 5)
+
+
+def test_pinterest_has_its_methods_and_other_peoples_numbers(pinterest: PartContext) -> None:
+    """All rows with both protocols, and PDN's lead over each; the references stand in columns of their own."""
+    compared, paired = pdn_pinterest.run_pinterest(pinterest).tables
+    names = [name.split(" (")[0] for name, _ in compared.rows]
+    assert names == [
+        "popularity",
+        "item cosine",
+        "Pearson CF",
+        "EASE",
+        "EASE, discounted",
+        "iALS",
+        "PDN",
+        "SimNet alone",
+    ]
+    assert all(len(cells) == len(compared.columns) for _, cells in compared.rows)
+    assert dict(compared.rows)["PDN"][-2:] == (".828 / .536", "-")
+    assert len(paired.rows) == len(names) - 3
+
+
+def test_the_rarity_of_newest_items_is_found_again(tmp_path: Path) -> None:
+    """Where newest items were drawn by count^-0.7 it is found; where they are the most popular ones it is 0."""
+    rng = np.random.default_rng(2)
+    count = np.repeat([400, 40, 10], [4, 40, 100])
+    history = rng.random((2000, len(count))) < count / 2000
+    history[:, 0] = True
+    rows = []
+    for user, known in enumerate(history):
+        items = np.flatnonzero(known)
+        chance = history.sum(0)[items] ** -0.7
+        newest = rng.choice(items, p=chance / chance.sum())
+        rows += [(user, int(item), int(item == newest)) for item in items]
+    user_ids, item_ids, times = (list(column) for column in zip(*rows, strict=True))
+    columns = {"user_id": user_ids, "item_id": item_ids}
+    pq.write_table(pa.table({**columns, "timestamp": times}), tmp_path / "log.parquet")
+    assert newest_rarity(tmp_path / "log.parquet") == pytest.approx(0.7, abs=0.1)
+    pq.write_table(
+        pa.table({**columns, "timestamp": [int(item == 0) for item in item_ids]}), tmp_path / "popular.parquet"
+    )
+    assert newest_rarity(tmp_path / "popular.parquet") == pytest.approx(0.0, abs=1e-6)

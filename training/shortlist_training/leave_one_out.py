@@ -71,29 +71,47 @@ def read_cases(interactions: Path, negatives: Path) -> Cases:
     return Cases(history, test[1], lists)
 
 
-def hold_out_one(history: sp.csr_matrix, seed: int, negatives: int = NEGATIVES) -> Cases:
+def hold_out_one(history: sp.csr_matrix, seed: int, negatives: int = NEGATIVES, rarity: float = 0.0) -> Cases:
     """Take one random item of each history as target, and draw distinct negatives from what the user never had.
 
-    For choosing hyperparameters. Every user needs two items or more.
+    For choosing hyperparameters. Every user needs two items or more. rarity: r above 0 draws the target by count^-r
+    instead, count being the item's users: a stand-in for the newest item, which is rarer than the others.
     """
     rng = np.random.default_rng(seed)
-    users, items = history.shape
+    users = history.shape[0]
+    chance = np.maximum(np.asarray(history.sum(axis=0)).ravel(), 1.0) ** -rarity
     targets = np.zeros(users, dtype=np.int64)
-    drawn = np.zeros((users, negatives), dtype=np.int64)
     for user in range(users):
         known = history.indices[history.indptr[user] : history.indptr[user + 1]]
-        targets[user] = rng.choice(known)
-        drawn[user] = rng.choice(np.setdiff1d(np.arange(items), known), size=negatives, replace=False)
+        targets[user] = rng.choice(known, p=chance[known] / chance[known].sum() if rarity else None)
+    drawn = draw_unknown(history, rng, negatives)
     kept = history.copy()
     kept[np.arange(users), targets] = 0
     kept.eliminate_zeros()
     return Cases(kept.tocsr(), targets, drawn)
 
 
-def ranks(score: Scorer, cases: Cases) -> Ranks:
-    """Rank every target by both protocols, from one scoring of all items; users are scored in batches."""
+def draw_unknown(history: sp.csr_matrix, rng: np.random.Generator, negatives: int = NEGATIVES) -> Rows:
+    """Draw distinct items that each user does not have, all of these alike: (U, negatives) int64.
+
+    Raises ValueError where a user has too many items for that.
+    """
+    users, items = history.shape
+    drawn = np.zeros((users, negatives), dtype=np.int64)
+    for user in range(users):
+        taken = np.zeros(items, dtype=np.bool_)
+        taken[history.indices[history.indptr[user] : history.indptr[user + 1]]] = True
+        drawn[user] = rng.choice(np.flatnonzero(~taken), size=negatives, replace=False, shuffle=False)
+    return drawn
+
+
+def ranks(score: Scorer, cases: Cases, judged: int | None = None) -> Ranks:
+    """Rank every target by both protocols, from one scoring of all items; users are scored in batches.
+
+    judged: rank only the targets of the first so many users.
+    """
     sampled, full = [], []
-    for users in batches(len(cases.targets)):
+    for users in batches(min(len(cases.targets), judged or len(cases.targets))):
         scores = score(users)
         sampled.append(_place(np.take_along_axis(scores, cases.candidates(users), axis=1)))
         target = np.take_along_axis(scores, cases.targets[users, None], axis=1)

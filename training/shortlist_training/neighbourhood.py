@@ -5,7 +5,10 @@ All give an (I, I) float32 matrix whose entry [j, i] is what an item j of the hi
 
 import msgspec
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
+
+from shortlist_training.baselines import regularized_inverse
 
 Weights = NDArray[np.float32]
 
@@ -47,32 +50,70 @@ def slim(gram: NDArray[np.float64], l2: float, l1: float, iterations: int = 40, 
 
     min 1/2 |X - X B|^2 + l2/2 |B|^2 + l1 |B|_1 with a zero diagonal. Each iteration is one (I, I) product.
     """
-    return _admm(_regularized_inverse(gram, l2 + rho), gram, l1, rho, iterations)
+    return _admm(regularized_inverse(gram, l2 + rho), gram, l1, rho, iterations)
+
+
+SHARE_PRIOR = 1e-3
+"""Added to an item's share of the users before it is discounted, so that a single user does not decide."""
 
 
 class LinearConfig(msgspec.Struct, frozen=True):
-    """SLIM's penalties and its ADMM; EASE's lambda is l2 + rho, so that both are made of one inverse."""
+    """SLIM's penalties and its ADMM; EASE's lambda is l2 + rho, so that both are made of one inverse.
+
+    iterations: 0 leaves SLIM out. dropout: penalize an item by p / (1 - p) of its users more, which is to learn from
+    histories that have lost this part (EDLAE, Steck 2020). user_power: users weigh n_u^-power in the learning, 0 is
+    all items alike. discount: power of `rarer_first`, 0 is none.
+    """
 
     l2: float = 500.0
     l1: float = 1.0
     rho: float = 200.0
     iterations: int = 8
+    dropout: float = 0.0
+    user_power: float = 0.0
+    discount: float = 0.0
 
     def of_part(self, share: float) -> "LinearConfig":
         """Shrink the penalties with the number of users that are left."""
-        return LinearConfig(self.l2 * share, self.l1 * share, self.rho * share, self.iterations)
+        return msgspec.structs.replace(self, l2=self.l2 * share, l1=self.l1 * share, rho=self.rho * share)
+
+
+def linear_weights(history: sp.csr_matrix, config: LinearConfig) -> Weights:
+    """Learn item weights from a (U, I) incidence matrix, all as `config` says: (I, I) float32."""
+    found = ease_and_slim(weighted_gram(history, config.user_power), config)
+    found *= rarer_first(history, config.discount)
+    return found
+
+
+def weighted_gram(history: sp.csr_matrix, user_power: float) -> NDArray[np.float64]:
+    """Compute X^T W X, where users weigh n_u^-user_power and all interactions together what they do without weights."""
+    known = np.maximum(np.diff(history.indptr), 1).astype(np.float64)
+    weight = known**-user_power
+    weight *= history.nnz / max(float((weight * np.diff(history.indptr)).sum()), 1e-12)
+    weighted = (history.T @ sp.diags(weight) @ history).toarray()
+    return np.asarray(weighted, dtype=np.float64)
+
+
+def rarer_first(history: sp.csr_matrix, power: float) -> Weights:
+    """Give what each item's scores are multiplied by to favour rarer ones, (share of users)^-power: (I,) float32.
+
+    1 for the share that the item of an average interaction has, so that the scores keep their size.
+    """
+    count = np.asarray(history.sum(axis=0), dtype=np.float64).ravel()
+    usual = float((count**2).sum() / max(float(count.sum()), 1.0))
+    prior = SHARE_PRIOR * history.shape[0]
+    return np.asarray(((count + prior) / (usual + prior)) ** -power, dtype=np.float32)
 
 
 def ease_and_slim(gram: NDArray[np.float64], config: LinearConfig) -> Weights:
     """Average the weights of EASE, which may be negative, and of SLIM, which are not and mostly 0: (I, I) float32."""
-    solved = _regularized_inverse(gram, config.l2 + config.rho)
+    noise = config.dropout / (1.0 - config.dropout) * np.diag(gram)
+    solved = regularized_inverse(gram, config.l2 + config.rho + noise)
     ease = _without_self(solved / -np.diag(solved))
+    if not config.iterations:
+        return ease
     found = _admm(solved, gram, config.l1, config.rho, config.iterations)
     return np.asarray((ease + found) / 2.0, dtype=np.float32)
-
-
-def _regularized_inverse(gram: NDArray[np.float64], regularization: float) -> NDArray[np.float64]:
-    return np.asarray(np.linalg.inv(gram + regularization * np.eye(len(gram))), dtype=np.float64)
 
 
 def _admm(solved: NDArray[np.float64], gram: NDArray[np.float64], l1: float, rho: float, iterations: int) -> Weights:

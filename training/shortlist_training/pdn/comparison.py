@@ -1,8 +1,8 @@
 """The models that PDN is compared with, each tuned on validation items and then given all of the training log."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from shortlist_training.baselines import ease, gram, popularity
 from shortlist_training.leave_one_out import Cases, Scorer, history_scorer, ndcg, ranks
-from shortlist_training.neighbourhood import cosine, nearest, pearson, slim
+from shortlist_training.neighbourhood import cosine, nearest, pearson, rarer_first, slim
 from shortlist_training.pdn.features import Profiles
 from shortlist_training.pdn.towers import TowerConfig, item_similarity, tower_scorer, train_towers
 from shortlist_training.pdn.warm_start import FactorConfig, factorize
@@ -23,12 +23,16 @@ Setting = TypeVar("Setting")
 
 
 class BaselineConfig(msgspec.Struct, frozen=True):
-    """What is tried: every pair of neighbours and shrinkage, every lambda, (l2, l1) of SLIM, and iALS."""
+    """What is tried: every pair of neighbours and shrinkage, every lambda, (l2, l1) of SLIM, and iALS.
+
+    discounts: powers of `rarer_first` for EASE and SLIM, which have none of their own: rows apart.
+    """
 
     neighbours: tuple[int, ...] = (25, 50, 100)
     shrinkage: tuple[float, ...] = (0.0, 20.0)
     ease_lambdas: tuple[float, ...] = (500.0, 1000.0, 1500.0)
     slim: tuple[tuple[float, float], ...] = ((500.0, 1.0),)
+    discounts: tuple[float, ...] = (0.15, 0.3, 0.45)
     ials: tuple[FactorConfig, ...] = (
         FactorConfig(64, 2.0, 10.0),
         FactorConfig(64, 4.0, 20.0),
@@ -60,27 +64,60 @@ def leaders(found: Mapping[Setting, tuple[float, float]]) -> list[Setting]:
 
 
 def choose_ease(validation: Cases, test: Cases, config: BaselineConfig, progress: Progress) -> Iterator[Chosen]:
-    """Tune lambda."""
+    """Tune lambda, without a discount and with one."""
     matrix = gram(validation.history)
-    found = {}
+    tried: _Discounts[float] = _Discounts(validation, config.discounts)
     for done, value in enumerate(config.ease_lambdas):
         progress("EASE's lambda", done, len(config.ease_lambdas))
-        found[value] = validation_ndcg(history_scorer(validation.history, ease(matrix, value)), validation)
-    for value in leaders(found):
-        scorer = history_scorer(test.history, ease(gram(test.history), value))
-        yield Chosen("EASE", scorer, f"lambda {value:g}")
+        tried.measure(value, ease(matrix, value))
+    yield from tried.chosen("EASE", test, ease, lambda value: f"lambda {value:g}")
 
 
 def choose_slim(validation: Cases, test: Cases, config: BaselineConfig, progress: Progress) -> Iterator[Chosen]:
-    """Tune SLIM's penalties, if there is more than one pair of them."""
+    """Tune SLIM's penalties, without a discount and with one."""
     matrix = gram(validation.history)
-    found = dict.fromkeys(config.slim, (0.0, 0.0))
-    for done, (l2, l1) in enumerate(config.slim if len(config.slim) > 1 else ()):
+    tried: _Discounts[tuple[float, float]] = _Discounts(validation, config.discounts)
+    for done, (l2, l1) in enumerate(config.slim):
         progress("SLIM's penalties", done, len(config.slim))
-        found[l2, l1] = validation_ndcg(history_scorer(validation.history, slim(matrix, l2, l1)), validation)
-    for l2, l1 in leaders(found):
-        scorer = history_scorer(test.history, slim(gram(test.history), l2, l1))
-        yield Chosen("SLIM", scorer, f"l2 {l2:g}, l1 {l1:g}")
+        tried.measure((l2, l1), slim(matrix, l2, l1))
+    yield from tried.chosen(
+        "SLIM", test, lambda known, both: slim(known, *both), lambda both: f"l2 {both[0]:g}, l1 {both[1]:g}"
+    )
+
+
+class _Discounts(Generic[Setting]):
+    """An item-to-item method's settings on validation, each without a discount and with several."""
+
+    def __init__(self, validation: Cases, discounts: Sequence[float]) -> None:
+        self._validation = validation
+        self._discounts = (0.0, *discounts)
+        self._found: dict[tuple[Setting, float], tuple[float, float]] = {}
+
+    def measure(self, setting: Setting, weights: Weights) -> None:
+        """Rank by the weights with every discount."""
+        for power in self._discounts:
+            score = _discounted(self._validation.history, weights, power)
+            self._found[setting, power] = validation_ndcg(score, self._validation)
+
+    def chosen(
+        self,
+        name: str,
+        test: Cases,
+        solve: Callable[[NDArray[np.float64], Setting], Weights],
+        shown: Callable[[Setting], str],
+    ) -> Iterator[Chosen]:
+        """Give what is best without a discount, then what is best with one."""
+        plain = {one: value for one, value in self._found.items() if one[1] == 0.0}
+        rest = {one: value for one, value in self._found.items() if one[1] > 0.0}
+        matrix = gram(test.history)
+        for setting, power in (*leaders(plain), *(leaders(rest)[:1] if rest else ())):
+            words = f"{shown(setting)}, score / share^{power:g}" if power else shown(setting)
+            weights = solve(matrix, setting)
+            yield Chosen(f"{name}, discounted" if power else name, _discounted(test.history, weights, power), words)
+
+
+def _discounted(history: sp.csr_matrix, weights: Weights, power: float) -> Scorer:
+    return history_scorer(history, weights * rarer_first(history, power) if power else weights)
 
 
 def choose_ials(

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from shortlist_training.baselines import gram
-from shortlist_training.neighbourhood import LinearConfig, ease_and_slim
+from shortlist_training.neighbourhood import LinearConfig, linear_weights
 
 STATISTICS = ("linear", "cosine", "count", "lift")
 BUCKETS = 250
@@ -37,23 +37,23 @@ class Edges:
 def statistics(history: sp.csr_matrix, linear: LinearConfig) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Measure all pairs on some users' log: (S, I, I) float32 in the order of `STATISTICS`, and (I, I) "co-occurs".
 
-    linear: what j adds to the score of i, the mean of EASE's and SLIM's weights. cosine: n_ji / sqrt(n_j n_i).
+    linear: what j adds to the score of i, `linear_weights`. cosine: n_ji / sqrt(n_j n_i).
     count: n_ji / U, so that folds of any size compare. lift: log(U n_ji / (n_j n_i)), the pair's PMI.
     """
+    found = np.empty((len(STATISTICS), history.shape[1], history.shape[1]), dtype=np.float32)
+    found[0] = linear_weights(history, linear)
     counted = gram(history)
     item = np.maximum(np.diag(counted).copy(), 1.0)
     together = counted > 0
     np.fill_diagonal(together, val=False)
-    safe = np.where(together, counted, 1.0)
-    lift = np.log(history.shape[0] * safe / item[:, None] / item[None, :])
-    found = np.stack(
-        [
-            ease_and_slim(counted, linear),
-            (counted / np.sqrt(np.outer(item, item))).astype(np.float32),
-            (counted / history.shape[0]).astype(np.float32),
-            lift.astype(np.float32),
-        ]
-    )
+    found[2] = counted / history.shape[0]
+    np.divide(counted, np.sqrt(item)[:, None], out=found[1], casting="same_kind")
+    found[1] /= np.sqrt(item).astype(np.float32)
+    counted[~together] = 1.0
+    counted *= history.shape[0]
+    counted /= item[:, None]
+    counted /= item
+    np.log(counted, out=found[3], casting="same_kind")
     return found, together
 
 
@@ -97,8 +97,8 @@ def pairs(found: NDArray[np.float32], together: NDArray[np.bool_], cut: Edges) -
 
     Linear models weigh pairs that nobody has as well (down, mostly), so these buckets are kept for all pairs.
     """
-    buckets = np.stack(
-        [np.searchsorted(cuts, one, side="right") + 1 for cuts, one in zip(cut.cuts, found, strict=True)]
-    ).astype(np.uint8)
+    buckets = np.empty(found.shape, dtype=np.uint8)
+    for place, (cuts, one) in enumerate(zip(cut.cuts, found, strict=True)):
+        buckets[place] = np.searchsorted(cuts, one, side="right") + 1
     buckets[1:, ~together] = 0
     return buckets

@@ -22,13 +22,16 @@ from shortlist_training.pdn.features import Profiles, activity_codes, popularity
 from shortlist_training.pdn.model import NO_LOGIT, ItemField, PdnConfig, UserField, to_tensor
 from shortlist_training.timelines import Rows
 
+LEAST_RATE = 0.05
+
 
 class RankerConfig(msgspec.Struct, frozen=True):
     """Sizes and fitting.
 
     A step takes `batch_users`; of each, up to `asked` items (half of the history at most) are to be told from
     `negatives` uniform items that the user does not have, by up to `most_history` of the items that are left. An epoch
-    is `passes` over the users. served_history: of longer histories so many random items are read at evaluation.
+    is `passes` over the users. served_history: of longer histories so many random items are read at evaluation. The
+    learning rate falls to a twentieth along a cosine over `epochs`.
     """
 
     kind: Literal["din", "bst"]
@@ -42,8 +45,8 @@ class RankerConfig(msgspec.Struct, frozen=True):
     served_history: int = 100
     batch_users: int = 32
     passes: int = 2
-    epochs: int = 9
-    patience: int = 2
+    epochs: int = 36
+    patience: int = 6
     learning_rate: float = 4e-3
     weight_decay: float = 1e-2
 
@@ -146,6 +149,8 @@ def train_ranker(
     rng = np.random.default_rng(seed)
     model = (Din if config.kind == "din" else Bst)(profiles, popularity_codes(cases.history), config)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    least = config.learning_rate * LEAST_RATE
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs, least)
     best, best_ndcg, best_epoch = copy.deepcopy(model), -1.0, 0
     for number in range(1, config.epochs + 1):
         model.train()
@@ -154,6 +159,7 @@ def train_ranker(
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+        schedule.step()
         found = float(ndcg(sampled_ranks(pair_scorer(model, cases.history, config, seed), cases), 10).mean())
         on_epoch(number, found)
         if found > best_ndcg:

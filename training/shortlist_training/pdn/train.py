@@ -34,8 +34,8 @@ class TrainConfig(msgspec.Struct, frozen=True):
     which is what drawing that many for each positive would come to. A user's pairs together weigh items^-user_power
     of that, 1 being the same for all users. Of longer histories `max_triggers` random triggers are taken, and their
     sum is scaled up accordingly. The learning rate rises over `warm_up` steps and falls to a twentieth along a cosine
-    over `epochs`. patience: epochs without a better validation NDCG@10 among all items. loss: "listwise"
-    (`model.listwise`) or the paper's "cross_entropy".
+    over `epochs`. patience: epochs without a better validation NDCG@10 among all items, of the first `judged` users
+    only if it is not None. loss: "listwise" (`model.listwise`) or the paper's "cross_entropy".
     """
 
     loss: Literal["listwise", "cross_entropy"] = "listwise"
@@ -43,6 +43,7 @@ class TrainConfig(msgspec.Struct, frozen=True):
     user_power: float = 1.0
     epochs: int = 2
     patience: int = 4
+    judged: int | None = None
     warm_up: int = 100
     batch_users: int = 64
     pool: int = 256
@@ -100,7 +101,7 @@ def train(
     model = started(profiles, sizes, views.edges, factors)
     steps = -(-len(cases.targets) // config.batch_users) * config.epochs
     optimizer, schedule = _optimizer(model, config, steps)
-    epochs = [Epoch(0, 0.0, *_validate(model, cases, views))]
+    epochs = [Epoch(0, 0.0, *_validate(model, cases, views, config.judged))]
     best = copy.deepcopy(model)
     on_epoch(epochs[0])
     for number in range(1, config.epochs + 1):
@@ -113,7 +114,7 @@ def train(
             optimizer.step()
             schedule.step()
             losses.append(float(loss.item()))
-        epochs.append(Epoch(number, float(np.mean(losses)), *_validate(model, cases, views)))
+        epochs.append(Epoch(number, float(np.mean(losses)), *_validate(model, cases, views, config.judged)))
         on_epoch(epochs[-1])
         leader = max(epochs[1:], key=lambda epoch: epoch.ndcg)  # the start itself is EASE, SLIM and iALS, not PDN
         if leader.number == number:
@@ -138,7 +139,8 @@ def batch_loss(model: Pdn, batch: Batch, view: View, config: TrainConfig) -> Ten
     score = scores(model, batch, view)
     if config.loss == "cross_entropy":
         return cross_entropy(score, batch.label, batch.weight)
-    return listwise(score, batch.label, batch.weight, model.slopes(batch.activity))
+    selected = model.selected(to_tensor(view.popularity)[batch.pool])
+    return listwise(score, batch.label, batch.weight, model.slopes(batch.activity), selected)
 
 
 def _optimizer(
@@ -232,7 +234,7 @@ def pair_weights(label: NDArray[np.float32], known: Rows, items: int, config: Tr
     return np.asarray(positive * np.where(label > 0, 1.0, negative), dtype=np.float32)
 
 
-def _validate(model: Pdn, cases: Cases, views: Views) -> tuple[float, float]:
+def _validate(model: Pdn, cases: Cases, views: Views, judged: int | None) -> tuple[float, float]:
     served = serve(model, cases.history, views.everybody)
-    places = ranks(served.score_all, cases)
+    places = ranks(served.score_all, cases, judged)
     return float(ndcg(places.all, 10).mean()), float(ndcg(places.sampled, 10).mean())

@@ -1,14 +1,13 @@
 """PDN against its paper on MovieLens-1M: table 2 with its ablations, greedy retrieval (eq. 14), and figure 8a."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import torch
 
-from shortlist_training.leave_one_out import Cases, Ranks, Scorer, history_scorer, hold_out_one, ranks, read_cases
-from shortlist_training.neighbourhood import LinearConfig
+from shortlist_training.leave_one_out import Cases, Ranks, Scorer, history_scorer, ranks
 from shortlist_training.pdn.comparison import (
     BaselineConfig,
     Chosen,
@@ -20,49 +19,19 @@ from shortlist_training.pdn.comparison import (
     popular,
     towers,
 )
-from shortlist_training.pdn.features import Profiles, read_profiles
+from shortlist_training.pdn.features import Profiles
 from shortlist_training.pdn.inference import Served, serve, softplus
-from shortlist_training.pdn.model import Pdn, PdnConfig
-from shortlist_training.pdn.train import Epoch, TrainConfig, train
-from shortlist_training.pdn.views import View, Views, look, views
-from shortlist_training.pdn.warm_start import FactorConfig, Factors, factorize, start_from_factors
+from shortlist_training.pdn.model import PdnConfig
+from shortlist_training.pdn.train import Epoch, TrainConfig
 from shortlist_training.reproduction.parts import Part, PartContext, PartResult, Plot
-from shortlist_training.reproduction.pdn_greedy import GreedySettings, greedy_loss
+from shortlist_training.reproduction.pdn_data import FILES, Data, Settings, fit, movielens, prepared, rarity_remark
+from shortlist_training.reproduction.pdn_greedy import greedy_loss
+from shortlist_training.reproduction.pdn_pinterest import PART as PINTEREST
 from shortlist_training.reproduction.pdn_rankers import PART as RANKERS
 from shortlist_training.reproduction.pdn_tables import Row, ahead, row, table
 
-FILES = tuple(f"ml-1m/{name}.parquet" for name in ("interactions", "ncf_test_negatives", "users", "movies"))
 SHOWN_GENRES = ("Action", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Film-Noir", "Horror",
                 "Musical", "Romance", "Sci-Fi", "Thriller", "War", "Western")  # fmt: skip
-
-
-class Settings(msgspec.Struct, frozen=True):
-    """Everything that decides the results. linear: of the weights in c_ji; EASE's and SLIM's own are tuned."""
-
-    pdn: PdnConfig = PdnConfig()
-    fitting: TrainConfig = TrainConfig()
-    baselines: BaselineConfig = BaselineConfig()
-    folds: int = 3
-    linear: LinearConfig = LinearConfig()
-    factors: FactorConfig = FactorConfig()
-    greedy: GreedySettings = GreedySettings()
-    genre_pairs: int = 1000
-
-
-@dataclass(frozen=True)
-class Data:
-    """MovieLens with its splits and what PDN sees of the log.
-
-    factors: of the log that validation leaves. now, factors_now: of the whole training log.
-    """
-
-    test: Cases
-    validation: Cases
-    profiles: Profiles
-    views: Views
-    factors: Factors
-    now: View
-    factors_now: Factors
 
 
 def run_comparison(context: PartContext) -> PartResult:
@@ -72,7 +41,7 @@ def run_comparison(context: PartContext) -> PartResult:
     places = _places(_baselines(data, settings.baselines, context), data.test)
     strongest = {name: found for name, found in places.items() if name.startswith(STRONGEST)}
     rows = _rows(places, context.seed)
-    model, epochs = _fit(data, settings.pdn, settings.fitting, "PDN", context)
+    model, epochs = fit(data, data.sizes, settings.fitting, "PDN", context)
     served = serve(model, data.test.history, data.now)
     ours = ranks(served.score_all, data.test)
     rows.append(row("PDN", ours, context.seed))
@@ -85,36 +54,35 @@ def run_comparison(context: PartContext) -> PartResult:
             greedy,
         ),
         plots=(curve, _by_genre(served, data.profiles, context.seed)),
-        remarks=(_course(epochs), *REMARKS),
+        remarks=(_course(epochs), *data.remarks, *REMARKS),
     )
 
 
 def run_ablations(context: PartContext) -> PartResult:
     """Measure PDN without bias net, without direct net, and with the paper's loss."""
     torch.set_num_threads(context.threads)
-    data, rows = _data(context), []
-    for name, (sizes, fitting) in ablations(SETTINGS).items():
-        model, _ = _fit(data, sizes, fitting, name, context)
-        served = serve(model, data.test.history, data.now)
-        rows.append(row(name, ranks(served.score_all, data.test), context.seed))
-    return PartResult((table("PDN without one of its parts (table 2)", rows),), remarks=REMARKS)
+    data = _data(context)
+    fitted = {"PDN": (data.sizes, SETTINGS.fitting), **ablations(data.sizes, SETTINGS.fitting)}
+    places = {}
+    for name, (sizes, fitting) in fitted.items():
+        model, _ = fit(data, sizes, fitting, name, context)
+        places[name] = ranks(serve(model, data.test.history, data.now).score_all, data.test)
+    rows = [row(name, found, context.seed) for name, found in places.items()]
+    tables = table("PDN without one of its parts (table 2)", rows), ahead(places.pop("PDN"), places, context.seed)
+    return PartResult(tables, remarks=(*data.remarks, *REMARKS))
 
 
 def run_two_tower(context: PartContext) -> PartResult:
     """Measure DSSM and YouTube DNN, by user and item to item."""
     torch.set_num_threads(context.threads)
-    interactions, negatives, users, movies = (context.data / name for name in FILES)
-    test = read_cases(interactions, negatives)
-    validation = hold_out_one(test.history, context.seed)
-    profiles, config = read_profiles(interactions, users, movies), SETTINGS.baselines
+    (test, validation, profiles, _), config = movielens(context), SETTINGS.baselines
     named = {"DSSM": config.dssm, "YouTube DNN": config.youtube}
     chosen = towers(validation, test, profiles, named, context.seed, context.progress)
     return PartResult((table("Two-tower models (table 2)", _rows(_places(chosen, test), context.seed)),))
 
 
-def ablations(settings: Settings) -> dict[str, tuple[PdnConfig, TrainConfig]]:
+def ablations(whole: PdnConfig, fitting: TrainConfig) -> dict[str, tuple[PdnConfig, TrainConfig]]:
     """Name what is left out or changed: sizes of the nets and how they are fitted."""
-    whole, fitting = settings.pdn, settings.fitting
     by_the_paper = msgspec.structs.replace(whole, linear_offset=0.003, direct_start=-4.0, factor_weight=None)
     slow = msgspec.structs.replace(
         fitting, loss="cross_entropy", user_power=0.5, epochs=3 * fitting.epochs, warm_up=1, learning_rate=3e-3
@@ -127,29 +95,9 @@ def ablations(settings: Settings) -> dict[str, tuple[PdnConfig, TrainConfig]]:
 
 
 def _data(context: PartContext) -> Data:
-    interactions, negatives, users, movies = (context.data / name for name in FILES)
-    test = read_cases(interactions, negatives)
-    validation = hold_out_one(test.history, context.seed)
-    seen = views(validation.history, SETTINGS.folds, SETTINGS.linear, context.seed, context.progress)
-    now = look(test.history, SETTINGS.linear, seen.edges)
-    known, known_now = (factorize(log, SETTINGS.factors, context.seed) for log in (validation.history, test.history))
-    return Data(test, validation, read_profiles(interactions, users, movies), seen, known, now, known_now)
-
-
-def _fit(
-    data: Data, sizes: PdnConfig, fitting: TrainConfig, name: str, context: PartContext
-) -> tuple[Pdn, Sequence[Epoch]]:
-    """Train on what validation leaves; a direct net of factors then gets those of the whole log, as c_ji does."""
-
-    def heard(epoch: Epoch) -> None:
-        label = f"{name}, epoch {epoch.number}, validation NDCG@10 {epoch.ndcg:.4f} ({epoch.sampled_ndcg:.4f})"
-        context.progress(label, epoch.number, fitting.epochs)
-
-    seen, seed = data.views, context.seed
-    model, epochs = train(data.validation, seen, data.factors, data.profiles, sizes, fitting, seed, heard)
-    if sizes.factor_weight is not None:
-        start_from_factors(model, data.factors_now, sizes.factor_weight)
-    return model, epochs
+    test, validation, profiles, rarity = movielens(context)
+    found = prepared(test, validation, profiles, rarity, SETTINGS, context)
+    return replace(found, remarks=(rarity_remark(rarity), *found.remarks))
 
 
 def _baselines(data: Data, config: BaselineConfig, context: PartContext) -> Iterable[Chosen]:
@@ -198,8 +146,9 @@ REMARKS = (
     "The best epoch is served; the untrained start is never chosen, even where validation prefers it.",
     "It is trained listwise, as the paper's cross-entropy punishes the offset that keeps EASE's negative weights.",
     "The direct net keeps its factors: they have seen the labels that it would learn from.",
+    "EASE and SLIM have no discount of their own: the rows with one show what the discount alone is worth.",
     "SLIM's penalties are those that an earlier run's validation chose against (l2 500, l1 5).",
-    "Under the listwise loss the bias net is a logit's slope by activity; like the paper's it is not served.",
+    "The bias net is a logit's slope by activity and, with the r of validation, r log(popularity). It is not served.",
     "Statistics of pairs and popularity are those of all users outside of a user's fold while training on the user.",
     "The data has no order and no ratings: there are no behaviour fields a_uj.",
 )
@@ -221,7 +170,7 @@ PARTS = [
         name="pdn/ablations",
         title="PDN on MovieLens-1M without its parts",
         inputs=FILES,
-        settings=_settings({name: list(both) for name, both in ablations(SETTINGS).items()}),
+        settings=_settings({name: list(both) for name, both in ablations(SETTINGS.pdn, SETTINGS.fitting).items()}),
         run=run_ablations,
     ),
     Part(
@@ -233,4 +182,5 @@ PARTS = [
         revision=2,
     ),
     RANKERS,
+    PINTEREST,
 ]

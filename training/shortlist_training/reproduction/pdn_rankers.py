@@ -6,18 +6,18 @@ from typing import cast
 import msgspec
 import torch
 
-from shortlist_training.leave_one_out import Cases, hold_out_one, ranks, read_cases, sampled_ranks
-from shortlist_training.pdn.features import Profiles, read_profiles
+from shortlist_training.leave_one_out import Cases, ranks, sampled_ranks
+from shortlist_training.pdn.features import Profiles
 from shortlist_training.pdn.sequence_rankers import Bst, RankerConfig, pair_scorer, tower_scorer, train_ranker
 from shortlist_training.reproduction.parts import Part, PartContext, PartResult
+from shortlist_training.reproduction.pdn_data import FILES, movielens
 from shortlist_training.reproduction.pdn_tables import Row, ranking_row, row, table
 
-FILES = tuple(f"ml-1m/{name}.parquet" for name in ("interactions", "ncf_test_negatives", "users", "movies"))
 REMARKS = (
     "The log has no order: BST has no positions and reads a set; it is the paper's variant with two towers.",
     "DIN scores a candidate with the whole history, so it only ranks the 99 negatives.",
     "Their epochs are chosen by NDCG@10 with 99 negatives, as DIN has no other.",
-    "They are not tuned, and are stopped after a few passes over the users: validation still rises where they end.",
+    "Their widths are not tuned. They are trained until validation rises no more, or for 72 passes over the users.",
     "Of a history at most 50 random items are read in training, and 100 at evaluation.",
 )
 
@@ -32,16 +32,15 @@ class Settings(msgspec.Struct, frozen=True):
 def run_rankers(context: PartContext) -> PartResult:
     """Train both; validation chooses the epoch, by NDCG@10 among sampled negatives, and the test log is served."""
     torch.set_num_threads(context.threads)
-    interactions, negatives, users, movies = (context.data / name for name in FILES)
-    test = read_cases(interactions, negatives)
-    profiles = read_profiles(interactions, users, movies)
+    test, validation, profiles, _ = movielens(context)
     courses: list[str] = []
-    rows = tuple(_rows(test, profiles, courses, context))
+    rows = tuple(_rows(test, validation, profiles, courses, context))
     return PartResult((table("DIN and BST (table 2)", rows),), remarks=(*courses, *REMARKS))
 
 
-def _rows(test: Cases, profiles: Profiles, courses: list[str], context: PartContext) -> Iterator[Row]:
-    validation = hold_out_one(test.history, context.seed)
+def _rows(
+    test: Cases, validation: Cases, profiles: Profiles, courses: list[str], context: PartContext
+) -> Iterator[Row]:
     for name, config in (("DIN", SETTINGS.din), ("BST", SETTINGS.bst)):
         found: list[float] = []
 

@@ -23,6 +23,7 @@ from shortlist_training.two_tower.train import (
 )
 
 Kind = Literal["softmax", "two-tower"]
+Index = Literal["catalogue", "training day"]
 SELECTION_K = 50
 """Validation Recall@50 chooses epochs and settings: the middle one of the three that are reported."""
 
@@ -49,7 +50,7 @@ class Run:
 
     kind: Kind
     train: TrainConfig
-    index: Literal["catalogue", "training day"] = "catalogue"
+    index: Index = "catalogue"
     model: ModelConfig = field(default_factory=ModelConfig)
 
 
