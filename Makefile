@@ -9,7 +9,7 @@ PROTO := protos/retrieval/v1/retrieval.proto
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run demo serve test smoke bench-sources lint format proto check-proto clean
+.PHONY: run demo serve test smoke bench-quick bench-sources lint format proto check-proto clean
 
 ## run: train on the demo data, publish, serve until interrupted
 run: demo serve
@@ -31,6 +31,10 @@ test: $(VENV)/.dev
 ## smoke: train, publish, serve, compare answers with numpy, stop; unattended
 smoke: $(VENV)/.dev demo
 	$(BIN)/python tests/smoke.py deploy/demo.toml
+
+## bench-quick: the bench's headline in under 50 seconds; the last line is JSON. Publishes a million items at first
+bench-quick: $(VENV)/.dev
+	$(BIN)/python -m loadtest.bench_quick
 
 ## bench-sources: cost of each source, and of filters and exclusions, over a million synthetic items; ten minutes at first
 bench-sources: $(VENV)/.dev
