@@ -1,10 +1,12 @@
 """From the domain to the wire: `Answer` → bytes.
 
 Candidates that are only id, score and sources are records of equal length, written by numpy in one go; protobuf joins
-concatenated messages, so the rest of the reply follows them.
+concatenated messages, so the rest of the reply follows them, written by `server.written`. The generated classes write
+what only some callers ask for.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from index_store.country import Country
 from protos.retrieval.v1 import retrieval_pb2 as pb
 from server.answer import Answer, Module, Path, SimilarAnswer, SourceEvidence, SourceReport
+from server.written import message, number, text
 
 # A bare Candidate on the wire: field 1 of its response with 19 bytes, item_id as field 1, score as field 2, source_mask
 # as field 4.
@@ -28,66 +31,91 @@ _RECORD = np.dtype(
     ]
 )
 _CANDIDATES_TAG, _ID_TAG, _SCORE_TAG, _MASK_TAG = 0x0A, 0x09, 0x15, 0x25
-_RESPONSES_TAG = b"\x0a"
+_RESPONSES_TAG = 0x0A
 _RECORD_LENGTH = _RECORD.itemsize - 2
 
 
 def encode_answer(answer: Answer, bundle_version: str, *, include_details: bool) -> bytes:
     """Serialise a RetrieveResponse; evidence, embeddings and modules are written where the answer has them."""
-    catalog = answer.country.catalog
-    rest = pb.RetrieveResponse(
-        bundle_version=bundle_version,
-        fallback=pb.Fallback.Name(answer.fallback),
-        unknown_items=answer.unknown_items,
-        unused_features=answer.unused_features,
-        sources=[_report(report) for report in answer.reports],
-        country=answer.country.code,
-        profile=answer.profile,
-        backfilled=answer.backfilled,
-        fuse_us=answer.fuse_us,
-    )
-    for source, values in answer.embeddings.items():
-        rest.embeddings.add(source=source, values=values.tolist())
-    for module in answer.modules:
-        rest.modules.append(_module(module, answer.country, include_details=include_details))
-    if not include_details and not answer.evidence:
-        return _records(catalog.item_ids[answer.rows], answer.scores, answer.source_masks) + rest.SerializeToString()
+    candidates: bytes | bytearray
+    if include_details or answer.evidence:
+        candidates = _long_candidates(answer, include_details=include_details)
+    else:
+        item_ids = answer.country.catalog.item_ids.take(answer.rows)
+        candidates = _records(item_ids, answer.scores, answer.source_masks)
+    parts = [
+        candidates,
+        text(0x12, bundle_version),
+        number(0x18, answer.fallback),
+        number(0x20, answer.unknown_items),
+        number(0x28, answer.unused_features),
+        *[message(0x32, _report(report)) for report in answer.reports],
+        text(0x3A, answer.country.code),
+        text(0x42, answer.profile),
+        number(0x48, answer.backfilled),
+        number(0x50, answer.fuse_us),
+    ]
+    if answer.embeddings or answer.modules:
+        parts.append(_extras(answer, include_details=include_details))
+    return b"".join(parts)
+
+
+def _long_candidates(answer: Answer, *, include_details: bool) -> bytes:
+    """Candidates that are more than id, score and sources."""
+    found = pb.RetrieveResponse()
     candidates = _candidates(answer.country, answer.rows, answer.scores, include_details=include_details)
     for place, candidate in enumerate(candidates):
         candidate.source_mask = int(answer.source_masks[place])
         if answer.evidence:
             candidate.evidence.extend(_evidence(each, answer.country) for each in answer.evidence[place])
-        rest.candidates.append(candidate)
-    return rest.SerializeToString()
+        found.candidates.append(candidate)
+    return found.SerializeToString()
+
+
+def _extras(answer: Answer, *, include_details: bool) -> bytes:
+    """What only some callers want, and comes last."""
+    found = pb.RetrieveResponse()
+    for source, values in answer.embeddings.items():
+        found.embeddings.add(source=source, values=values.tolist())
+    for module in answer.modules:
+        found.modules.append(_module(module, answer.country, include_details=include_details))
+    return found.SerializeToString()
 
 
 def encode_batch(responses: Sequence[bytes]) -> bytes:
     """Serialise a RetrieveBatchResponse of serialised responses."""
-    return b"".join(part for response in responses for part in (_RESPONSES_TAG, _varint(len(response)), response))
+    return b"".join([message(_RESPONSES_TAG, response) for response in responses])
 
 
 def encode_similar(answer: SimilarAnswer, bundle_version: str, *, include_details: bool) -> bytes:
     """Serialise a SimilarItemsResponse."""
-    rest = pb.SimilarItemsResponse(
-        bundle_version=bundle_version, source=_report(answer.report), country=answer.country.code
-    )
+    rest = text(0x12, bundle_version) + message(0x1A, _report(answer.report)) + text(0x22, answer.country.code)
     if include_details:
-        rest.candidates.extend(_candidates(answer.country, answer.rows, answer.scores, include_details=True))
-        return rest.SerializeToString()
+        candidates = _candidates(answer.country, answer.rows, answer.scores, include_details=True)
+        return pb.SimilarItemsResponse(candidates=candidates).SerializeToString() + rest
     masks = np.zeros(len(answer.rows), dtype=np.uint32)
-    return _records(answer.country.catalog.item_ids[answer.rows], answer.scores, masks) + rest.SerializeToString()
+    return bytes(_records(answer.country.catalog.item_ids[answer.rows], answer.scores, masks)) + rest
 
 
-def _records(item_ids: NDArray[np.uint64], scores: NDArray[np.float32], masks: NDArray[np.uint32]) -> bytes:
-    records = np.empty(len(item_ids), dtype=_RECORD)
+def _records(item_ids: NDArray[np.uint64], scores: NDArray[np.float32], masks: NDArray[np.uint32]) -> bytearray:
+    count = len(item_ids)
+    written = bytearray(_blanks(count.bit_length())[: count * _RECORD.itemsize])
+    records = np.frombuffer(written, dtype=_RECORD)
+    records["id"] = item_ids
+    records["score"] = scores
+    records["mask"] = masks
+    return written
+
+
+@lru_cache
+def _blanks(bits: int) -> bytes:
+    """Records that lack only their values, fewer than 2**bits, to be copied."""
+    records = np.zeros(1 << bits, dtype=_RECORD)
     records["tag"] = _CANDIDATES_TAG
     records["length"] = _RECORD_LENGTH
     records["id_tag"] = _ID_TAG
-    records["id"] = item_ids
     records["score_tag"] = _SCORE_TAG
-    records["score"] = scores
     records["mask_tag"] = _MASK_TAG
-    records["mask"] = masks
     return records.tobytes()
 
 
@@ -107,17 +135,20 @@ def _candidates(
         yield candidate
 
 
-def _report(report: SourceReport) -> pb.SourceReport:
-    return pb.SourceReport(
-        source=report.source,
-        candidates=report.contributed,
-        encode_us=report.encode_us,
-        search_us=report.search_us,
-        method=report.method,
-        plan=report.plan,
-        found=report.found,
-        fetched=report.fetched,
-        degradation=pb.Degradation.Name(report.degradation),
+def _report(report: SourceReport) -> bytes:
+    """Write a SourceReport's fields."""
+    return b"".join(
+        (
+            text(0x0A, report.source),
+            number(0x10, report.contributed),
+            number(0x18, report.encode_us),
+            number(0x20, report.search_us),
+            text(0x2A, report.method),
+            text(0x32, report.plan),
+            number(0x38, report.found),
+            number(0x40, report.fetched),
+            number(0x48, report.degradation),
+        )
     )
 
 
@@ -159,12 +190,3 @@ def _explained(country: Country, row: int, kind: int) -> pb.ExplainedItem:
     return pb.ExplainedItem(
         item_id=int(catalog.item_ids[row]), type=pb.InteractionType.Name(kind), title=catalog.details(row).title
     )
-
-
-def _varint(value: int) -> bytes:
-    written = bytearray()
-    while value > 0x7F:  # noqa: PLR2004 - seven bits a byte
-        written.append(value & 0x7F | 0x80)
-        value >>= 7
-    written.append(value)
-    return bytes(written)
