@@ -31,15 +31,25 @@ _NO_PLACES: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 _NO_ITEMS = ItemRefs(0, np.zeros(0, dtype=np.uint64), _NO_PLACES, (), _NO_PLACES)
 
 
-class History(msgspec.Struct, frozen=True):
-    """What a user did, oldest first.
+class History:
+    """What a user did, oldest first."""
 
-    types: (length,) int64 values of `models.InteractionType`. times_ms: (length,) int64 since 1970, 0 = not known.
-    """
+    __slots__ = ("_times_ms", "_types", "items")
 
-    items: ItemRefs
-    types: NDArray[np.int64]
-    times_ms: NDArray[np.int64]
+    def __init__(self, items: ItemRefs, types: NDArray[np.int64], times_ms: NDArray[np.int64]) -> None:
+        self.items = items
+        self._types = types
+        self._times_ms = times_ms
+
+    @property
+    def types(self) -> NDArray[np.int64]:
+        """(length,) int64 values of `models.InteractionType`."""
+        return self._types
+
+    @property
+    def times_ms(self) -> NDArray[np.int64]:
+        """(length,) int64 since 1970, 0 = not known."""
+        return self._times_ms
 
     @property
     def length(self) -> int:

@@ -34,6 +34,38 @@ _TIME_WEIGHTS = 128.0 ** np.arange(_TIME_BYTES)
 _TIME_EXCESS = float(_MORE * _TIME_WEIGHTS[:-1].sum())
 
 
+class RecordedHistory(History):
+    """A history in the bytes that came. LED needs only the items: types and times are read when they are asked for."""
+
+    __slots__ = ("_count", "_raw", "_shape", "_start")
+
+    def __init__(self, raw: bytes, start: int, count: int, shape: "Shape") -> None:
+        item_ids: NDArray[np.uint64] = np.ndarray((count,), "<u8", raw, start + _ID_AT, (shape.size,)).copy()
+        super().__init__(ItemRefs(count, item_ids, _places(count), (), _NOT_READ), _NOT_READ, _NOT_READ)
+        self._raw, self._start, self._count, self._shape = raw, start, count, shape
+
+    @property
+    def types(self) -> NDArray[np.int64]:
+        """See `History.types`."""
+        shape = self._shape
+        if not shape.type_at:
+            return np.zeros(self._count, dtype=np.int64)
+        kinds = np.ndarray((self._count,), np.uint8, self._raw, self._start + shape.type_at, (shape.size,))
+        return kinds.astype(np.int64)
+
+    @property
+    def times_ms(self) -> NDArray[np.int64]:
+        """See `History.times_ms`: bytes are added up as floats, which are exact below 2**42."""
+        shape = self._shape
+        if not shape.time_at:
+            return np.zeros(self._count, dtype=np.int64)
+        digits = np.ndarray(
+            (self._count, _TIME_BYTES), np.uint8, self._raw, self._start + shape.time_at, (shape.size, 1)
+        )
+        times: NDArray[np.float64] = digits.astype(np.float64).dot(_TIME_WEIGHTS)
+        return (times - _TIME_EXCESS).astype(np.int64)
+
+
 class Shape(msgspec.Struct, frozen=True):
     """The bytes of one record that are the same in all, and where the others are.
 
@@ -69,7 +101,7 @@ def read_history(raw: bytes, max_history: int) -> tuple[int, int, History] | Non
     types = raw[start + shape.type_at : end : shape.size] if shape.type_at else bytes(count)
     if types.strip(_TYPES):
         return None
-    return start, end, _history(raw, start, count, shape, types)
+    return start, end, RecordedHistory(raw, start, count, shape)
 
 
 def _count(raw: bytes, start: int, shape: Shape) -> int:
@@ -79,24 +111,6 @@ def _count(raw: bytes, start: int, shape: Shape) -> int:
     wrong = (found & shape.mask[:size]) != shape.pattern[:size]
     first = int(wrong.argmax())
     return (first if wrong[first] else size) // shape.size
-
-
-def _history(raw: bytes, start: int, count: int, shape: Shape, types: bytes) -> History:
-    size = shape.size
-    item_ids: NDArray[np.uint64] = np.ndarray((count,), "<u8", raw, start + _ID_AT, (size,)).copy()
-    places = _places(count)
-    return History(
-        ItemRefs(count, item_ids, places, (), _NOT_READ),
-        np.frombuffer(types, dtype=np.uint8).astype(np.int64),
-        _times(raw, start + shape.time_at, count, size) if shape.time_at else np.zeros(count, dtype=np.int64),
-    )
-
-
-def _times(raw: bytes, start: int, count: int, size: int) -> NDArray[np.int64]:
-    """Add up the bytes: the numbers are below 2**42, so that floats are exact."""
-    digits = np.ndarray((count, _TIME_BYTES), np.uint8, raw, start, (size, 1))
-    times: NDArray[np.float64] = digits.astype(np.float64).dot(_TIME_WEIGHTS)
-    return (times - _TIME_EXCESS).astype(np.int64)
 
 
 @cache

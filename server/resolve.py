@@ -71,6 +71,7 @@ class Resolver:
         self._profiles = profiles
         self._fallback_country = fallback_country
         self._kinds = _feature_kinds(encoders)
+        self._aged = any(each.origin == "idle_days" for encoder in encoders.values() for each in encoder.spec.features)
 
     def task(self, query: Query) -> Task:
         """Look a query up. Raises a `RefusedError` or `FeatureKindError`."""
@@ -82,7 +83,7 @@ class Resolver:
         unused = self._unused(query.features)
         rows = resolve_rows(country, query.history.items)
         seed = int(resolve_rows(country, query.seed)[0]) if query.seed.length else -1
-        user = _user(country, query, rows, seed)
+        user = _user(country, query, rows, seed, aged=self._aged)
         left_out = NO_ROWS
         if query.exclude_history or profile.exclude_history:
             left_out = distinct(user.rows)
@@ -107,6 +108,7 @@ class Resolver:
         raise UnknownCountryError(code, sorted(self._countries))
 
     def _unused(self, features: Mapping[str, FeatureValue]) -> int:
+        """Count the features that no encoder takes; refuse one of the wrong kind."""
         unused = 0
         for name, value in features.items():
             kinds = self._kinds.get(name)
@@ -153,21 +155,19 @@ def distinct(rows: NDArray[np.int64]) -> NDArray[np.int64]:
     return ordered[first]
 
 
-def _user(country: Country, query: Query, rows: NDArray[np.int64], seed: int) -> User:
-    history = query.history
-    types, times = history.types, history.times_ms
-    known = rows >= 0
+def _user(country: Country, query: Query, rows: NDArray[np.int64], seed: int, *, aged: bool) -> User:
+    """aged: whether the age of the newest interaction is wanted."""
+    history, known = query.history, None
     # a ufunc's own reduction costs half of the method's
-    if not np.logical_and.reduce(known):
-        rows, types, times = rows[known], types[known], times[known]
-    context = UserContext(
-        country=country.code,
-        time_ms=query.time_ms,
-        newest_ms=int(np.maximum.reduce(times)) if len(times) else 0,
-        history_length=len(rows),
-        features=query.features,
-    )
-    return User(rows, types, times, history.length, seed, context)
+    if len(rows) and np.minimum.reduce(rows) < 0:
+        known = rows >= 0
+        rows = rows[known]
+    context = UserContext(country.code, query.time_ms, 0, len(rows), query.features)
+    user = User(rows, history, known, seed, context)
+    if aged and len(rows):
+        context = msgspec.structs.replace(context, newest_ms=int(np.maximum.reduce(user.times_ms)))
+        user = msgspec.structs.replace(user, context=context)
+    return user
 
 
 def _settings(profile: Profile, quotas: Mapping[str, int]) -> tuple[SourceSetting, ...]:

@@ -18,6 +18,7 @@ def varint(value: int) -> bytes:
     return bytes((value & 0x7F | _MORE,)) + varint(value >> 7)
 
 
+@lru_cache(maxsize=1 << 14)
 def number(tag: int, value: int) -> bytes:
     """Write an unsigned number or an enum's; tags of one byte."""
     return bytes((tag,)) + varint(value) if value else b""

@@ -11,28 +11,41 @@ from index_store.country import Country
 from models.features import UserContext
 from server.answer import Degradation, Module, SourceEvidence
 from server.profiles import SourceName, SourceSetting
+from server.query import History
 
 
 class User(msgspec.Struct, frozen=True):
     """A query's user, resolved in one country.
 
-    rows, types, times_ms: (T,) int64, the known interactions, oldest first. seed: a row or -1. length: of the history
-    as it was sent, unknown items included.
+    rows: (T,) int64, the known items, oldest first; of `history`, as it was sent, where `known` (length,) bool holds,
+    None = everywhere. seed: a row or -1.
     """
 
     rows: NDArray[np.int64]
-    types: NDArray[np.int64]
-    times_ms: NDArray[np.int64]
-    length: int
+    history: History
+    known: NDArray[np.bool_] | None
     seed: int
     context: UserContext
+
+    @property
+    def types(self) -> NDArray[np.int64]:
+        """(T,) int64, of the known interactions."""
+        return self._known(self.history.types)
+
+    @property
+    def times_ms(self) -> NDArray[np.int64]:
+        """(T,) int64, of the known interactions."""
+        return self._known(self.history.times_ms)
+
+    def _known(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        return values if self.known is None else values[self.known]
 
     @property
     def lack(self) -> Degradation:
         """What is wrong with the history: nothing, or why there is not a single item to go by."""
         if len(self.rows):
             return Degradation.NONE
-        return Degradation.UNKNOWN_HISTORY if self.length else Degradation.EMPTY_HISTORY
+        return Degradation.UNKNOWN_HISTORY if self.history.length else Degradation.EMPTY_HISTORY
 
 
 class Found(msgspec.Struct, frozen=True):

@@ -137,8 +137,8 @@ def _starts(
     """The user's last n pairs of each source type, newest first; an untyped interaction is of the first source type."""
     if not len(user.rows):
         return []
-    unsaid = user.types == InteractionType.UNSPECIFIED
-    types = np.where(unsaid, int(shard.sources[0]), user.types)
+    sent = user.types
+    types = np.where(sent == InteractionType.UNSPECIFIED, int(shard.sources[0]), sent)
     others = eligible.without(np.unique(user.rows))
     recent = shard.recent(user.rows, types, setting.last_n or None)
     return [Start(row, kind, wanted, others) for kind, rows in recent.items() for row in rows.tolist()]

@@ -44,23 +44,34 @@ class LedSource:
         setting: SourceSetting,  # noqa: ARG002 - LED has no settings
     ) -> list[Found]:
         """See `Source.retrieve`: one encode and one search for all users with a history."""
-        led = country.led
-        space = Space.of(led, country.catalog.size)
+        histories = [user.rows for user in users if len(user.rows)]
+        if len(histories) == len(users):
+            return self._by_history(country, histories, wanted, eligible)
         known = [number for number, user in enumerate(users) if len(user.rows)]
-        watch = Stopwatch()
-        vectors = self._encode(led, [users[number].rows for number in known]) if known else None
-        watch.encoded()
-        found: list[Found | None] = [None] * len(users)
-        if vectors is not None:
-            hits = search_eligible(
-                space, vectors, [wanted[number] for number in known], [eligible[number] for number in known]
-            )
-            shares = watch.share(len(known))
-            for number, vector, hit in zip(known, vectors, hits, strict=True):
-                found[number] = found_by(hit, wanted[number], shares, Degradation.NONE, vector)
+        asked = [wanted[number] for number in known]
+        of_known = iter(self._by_history(country, histories, asked, [eligible[number] for number in known]))
         return [
-            each or _by_bias(country, users[number], wanted[number], eligible[number])
-            for number, each in enumerate(found)
+            next(of_known) if len(user.rows) else _by_bias(country, user, want, allowed)
+            for user, want, allowed in zip(users, wanted, eligible, strict=True)
+        ]
+
+    def _by_history(
+        self,
+        country: Country,
+        histories: Sequence[NDArray[np.int64]],
+        wanted: Sequence[int],
+        eligible: Sequence[Eligibility],
+    ) -> list[Found]:
+        if not histories:
+            return []
+        watch = Stopwatch()
+        vectors = self._encode(country.led, histories)
+        watch.encoded()
+        hits = search_eligible(Space.of(country.led, country.catalog.size), vectors, wanted, eligible)
+        shares = watch.share(len(histories))
+        return [
+            found_by(hit, want, shares, Degradation.NONE, vector)
+            for hit, want, vector in zip(hits, wanted, vectors, strict=True)
         ]
 
     def _encode(self, led: LedShard, histories: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:

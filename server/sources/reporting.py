@@ -14,6 +14,8 @@ from server.sources.mips import Hits
 class Stopwatch:
     """Times the two parts of a source's work, from its making; of a batch, every user bears an equal share."""
 
+    __slots__ = ("_encoded", "_started")
+
     def __init__(self) -> None:
         self._started = self._encoded = time.perf_counter_ns()
 

@@ -58,7 +58,7 @@ class SimilarSource:
     ) -> list[SourceEvidence]:
         """Name the item that the candidates are like, whose neighbour's score is the whole score."""
         row = _item(user)
-        kind = 0 if user.seed >= 0 or not len(user.types) else int(user.types[-1])
+        kind = 0 if user.seed >= 0 or not len(user.rows) else int(user.types[-1])
         return [
             SourceEvidence(self.name, each.rank, each.score, row, kind, contribution=each.score)
             for each in plain_evidence(self.name, found, places)
