@@ -7,7 +7,7 @@ import grpc
 
 from protos.retrieval.v1 import retrieval_pb2 as pb
 from shortlist.client.answer import Answer, answer_of_message
-from shortlist.client.channel import CONNECTIONS_TRIED, SERVICE, Settings
+from shortlist.client.channel import SERVICE, Settings
 from shortlist.client.errors import UnavailableError
 from shortlist.client.request import Filters, item_ref
 from shortlist.client.wire import SERVING, HealthCheckRequest, HealthCheckResponse
@@ -17,11 +17,14 @@ HEALTH_EVERY_S = 0.05
 
 
 class Tries:
-    """The time of one call, and how often it may move to another connection."""
+    """The time of one call, and how often it may move to another connection: once to each.
+
+    Connections whose worker died fail at once until they are open again, and about half of them may have had the same.
+    """
 
     def __init__(self, settings: Settings, timeout_s: float | None) -> None:
         self._ends = time.monotonic() + (settings.timeout_s if timeout_s is None else timeout_s)
-        self._left = min(CONNECTIONS_TRIED, settings.connections)
+        self._left = settings.connections
 
     def left_s(self) -> float:
         """Seconds that the next try may take."""

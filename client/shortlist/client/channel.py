@@ -10,9 +10,6 @@ SERVICE = "retrieval.v1.Retrieval"
 DEFAULT_TIMEOUT_S = 0.1
 DEFAULT_CONNECTIONS = 8
 
-CONNECTIONS_TRIED = 3
-"""A connection whose worker died fails calls until it is open again; the others, at other workers, need not wait."""
-
 # A reload or a lost worker may end a call that was not begun: send it again, but not while many calls fail.
 # CANCELLED: grpc/grpc#41785. RESOURCE_EXHAUSTED is not sent again: the server has too much to do already.
 SERVICE_CONFIG = json.dumps(
@@ -65,6 +62,8 @@ class Settings:
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.initial_reconnect_backoff_ms", 50),
             ("grpc.max_reconnect_backoff_ms", 1000),
+            # also how long an attempt to connect may take, 20 s by default: a server that starts may not answer one
+            ("grpc.min_reconnect_backoff_ms", 1000),
             # the server allows a ping every 10 s; a connection that died silently is found within 25 s
             ("grpc.keepalive_time_ms", 20_000),
             ("grpc.keepalive_timeout_ms", 5_000),

@@ -43,6 +43,10 @@ class Options(TypedDict, total=False):
     explain: bool
 
 
+def _unheeded(_: grpc.ChannelConnectivity) -> None:
+    """Nobody needs to know."""
+
+
 class Client:
     """Calls one Shortlist, over several connections in turn. See `channel.Settings` for the arguments."""
 
@@ -52,6 +56,10 @@ class Client:
         self._settings = Settings(target, connections, timeout_s)
         options = self._settings.options()
         self._channels = [grpc.insecure_channel(target, options=options) for _ in range(connections)]
+        for channel in self._channels:
+            # gRPC's core works on a connection only while somebody waits for it: without a watcher, a lost connection
+            # would be opened again in the moments that failing calls wait, which may be never
+            channel.subscribe(_unheeded)
         self._turns = itertools.cycle(range(connections))  # next() is atomic
         self._methods: dict[str, list[grpc.UnaryUnaryMultiCallable[bytes, bytes]]] = {
             name: [channel.unary_unary(METHOD + name) for channel in self._channels] for name in METHODS
@@ -119,7 +127,7 @@ class Client:
         pause = threading.Event()
         while True:
             try:
-                if serves(check(health_request(), timeout=HEALTH_TIMEOUT_S)):
+                if serves(check(health_request(), timeout=HEALTH_TIMEOUT_S, wait_for_ready=True)):
                     return
                 said = "NOT_SERVING"
             except grpc.RpcError as error:
