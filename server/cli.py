@@ -11,7 +11,8 @@ from server.settings import Settings, SettingsError, load_settings, read_environ
 from server.text import visible
 
 EXIT_CODES = """Exit codes: 0 ok · 1 a bug of ours · 2 wrong usage or settings · 3 bundle refused · 4 port taken ·
-5 start timed out · 8 no server answers · 9 the server refused the request · 10 sample user not found."""
+5 start timed out · 8 no server answers · 9 the server refused the request · 10 sample user not found ·
+11 the server is not serving."""
 
 app = typer.Typer(
     help=f"Low-latency candidate retrieval: serve bundles, query them, look into them.\n\n{EXIT_CODES}",
@@ -135,6 +136,21 @@ def query(
     try:
         command.query(question, as_json=json)
     except command.QueryError as error:
+        _fail(str(error), error.exit_code)
+
+
+@app.command()
+def health(
+    address: Annotated[str, typer.Option(help="Server to ask.")] = "127.0.0.1:50051",
+    service: Annotated[str, typer.Option(help="Service to ask for.", show_default="all of them")] = "",
+    timeout: Annotated[float, typer.Option(help="Deadline of the call, seconds.")] = 2.0,
+) -> None:
+    """Ask a server's gRPC health: SERVING and 0, or why not and 8 (no answer) or 11 (not serving)."""
+    from server.commands import health as command  # noqa: PLC0415 - see the module's docstring
+
+    try:
+        typer.echo(command.health(address, service, timeout))
+    except command.HealthError as error:
         _fail(str(error), error.exit_code)
 
 

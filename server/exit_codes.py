@@ -10,6 +10,7 @@ WORKER_BOOT = 6  # a worker could not start serving
 NO_SERVER = 8  # `query`: nothing answers at the address, or not in time
 CALL_REFUSED = 9  # `query`: the server answered with an error
 NO_SAMPLE_USER = 10  # `query --user`: the bundle has no such sample user, or a file of them that cannot be read
+NOT_SERVING = 11  # `health`: the server answers, and is not serving
 
 
 def meaning(code: int) -> str:

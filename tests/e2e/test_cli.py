@@ -204,6 +204,21 @@ def test_query_errors_are_one_line_with_their_exit_code(
     assert result.returncode == code
 
 
+@pytest.mark.parametrize("service", ["", "retrieval.v1.Retrieval"])
+def test_health_of_a_serving_server_is_0(address: str, service: str) -> None:
+    """Overall and by the service's name."""
+    result = shortlist("health", "--address", address, "--service", service)
+    assert (result.returncode, result.stdout) == (0, "SERVING\n")
+
+
+def test_health_that_is_not_good_is_one_line_with_its_exit_code(address: str) -> None:
+    """8 where nothing answers, 11 for a service that the server does not have."""
+    assert "knows no service" in one_line_of(unknown := shortlist("health", "--address", address, "--service", "x"))
+    assert unknown.returncode == 11
+    assert "no answer from" in one_line_of(nobody := shortlist("health", "--address", "127.0.0.1:1"))
+    assert nobody.returncode == 8
+
+
 def test_verify_accepts_a_good_bundle_by_version_and_by_name(root: Path) -> None:
     """Both the version's directory and the bundle's directory with its CURRENT are understood."""
     for path in (root / "tiny", root / "tiny" / "v1"):

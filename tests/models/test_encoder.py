@@ -1,7 +1,11 @@
 """Encoders: what the spec promises is what runs."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -198,3 +202,17 @@ def test_a_graph_that_gives_one_row_for_all_users_is_refused(tiny: TinyEncoders)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     with pytest.raises(EncoderSpecError, match=r"expected an output of shape \(2, 5\), the graph gave \(1, 5\)"):
         OnnxEncoder.open(model.SerializeToString(), spec)
+
+
+@pytest.mark.parametrize("package", ["models.encoder", "shortlist_training.two_tower.export"])
+def test_onnxruntime_keeps_no_record_of_its_use(tmp_path: Path, package: str) -> None:
+    """With a session opened, its telemetry has written no database to $HOME."""
+    graph = tmp_path / "led.onnx"
+    graph.write_bytes(led_graph(SPEC))
+    home = tmp_path / "home"
+    home.mkdir()
+    script = f"import {package}, onnxruntime; onnxruntime.InferenceSession({str(graph)!r})"
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment.pop("XDG_CACHE_HOME", None)
+    subprocess.run([sys.executable, "-c", script], env={**environment, "HOME": str(home)}, check=True)
+    assert not list(home.rglob("*onnxruntime*"))

@@ -18,6 +18,7 @@ from load import load, outcomes
 from running_server import RunningServer, call_raw, eventually, request
 
 from server import exit_codes
+from server.commands.health import HealthError, health
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -52,6 +53,9 @@ def test_the_lobby_answers_until_the_bundle_is_warm(start: Start) -> None:
         with server.channel() as channel:
             assert _health(channel) == NOT_SERVING
             assert _health(channel, "retrieval.v1.Retrieval") == NOT_SERVING
+            with pytest.raises(HealthError, match="NOT_SERVING") as refused:
+                health(server.address, "", 10)
+            assert refused.value.exit_code == exit_codes.NOT_SERVING
             for method in ("Retrieve", "GetServingInfo"):
                 with pytest.raises(grpc.RpcError) as caught:
                     call_raw(channel, b"", method=method)
