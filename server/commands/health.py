@@ -1,5 +1,7 @@
 """`shortlist health`: ask a server's standard gRPC health once, for probes that can only run a command."""
 
+from typing import Any
+
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -17,7 +19,7 @@ class HealthError(Exception):
 def health(address: str, service: str, timeout_s: float) -> str:
     """Return "SERVING"; `HealthError` for every other status of `service`, and when nothing answers in time."""
     with grpc.insecure_channel(address) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)  # type: ignore[no-untyped-call] # generated
+        stub: Any = health_pb2_grpc.HealthStub(channel)  # its types have no methods
         try:
             reply = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=timeout_s)
         except grpc.RpcError as error:
