@@ -9,7 +9,7 @@ PROTO := protos/retrieval/v1/retrieval.proto
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run demo serve test smoke bench-quick bench-sources lint format proto check-proto clean
+.PHONY: run demo serve test smoke bench-quick bench-sources lint format proto check-proto clean docs docs-serve
 
 ## run: train on the demo data, publish, serve until interrupted
 run: demo serve
@@ -63,6 +63,14 @@ check-proto: $(VENV)/.dev
 	for file in $$(cd $$out && find . -name '*_pb2*'); do \
 	  diff -u $$file $$out/$$file || { echo "$$file is not what $(PROTO) generates: run 'make proto'"; exit 1; }; \
 	done && rm -r $$out
+
+## docs: build the documentation site into build/site
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+## docs-serve: show the site while it is written
+docs-serve: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 clean:
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
