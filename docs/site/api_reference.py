@@ -26,7 +26,7 @@ def api_reference(root: Path, proto: str) -> str:
         "# API",
         "",
         f"Made from `{proto}`, package `{file.package}`: the file itself is the contract.",
-        "Beside it the server has `grpc.health.v1` and reflection; errors carry `google.rpc.BadRequest` with field names.",
+        "Beside it the server has `grpc.health.v1` and reflection; errors name fields in `google.rpc.BadRequest`.",
         "",
     ]
     for number, service in enumerate(file.service):
