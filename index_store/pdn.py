@@ -100,6 +100,8 @@ class PdnShard:
         if not triggers:
             return []
         weights = encoder.encode(trignet_inputs(self.trigger_vectors, triggers, contexts, encoder.transforms))
+        if len(triggers) == 1:
+            return [weights]
         ends = np.cumsum([len(each.rows) for each in triggers])
         return np.split(weights, ends[:-1])
 

@@ -70,7 +70,7 @@ class OnnxEncoder:
         except Exception as error:  # as above
             message = f"encoder {self.spec.encoder} failed: {error}"
             raise EncoderError(message) from error
-        if not np.isfinite(vectors).all():
+        if not np.logical_and.reduce(np.isfinite(vectors), axis=None):
             message = f"encoder {self.spec.encoder} gave a vector with NaN or infinity"
             raise EncoderError(message)
         return np.asarray(vectors, dtype=np.float32)

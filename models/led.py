@@ -25,14 +25,23 @@ def led_inputs(
     T is the longest history of the batch, at least 1; shorter ones are padded with weight 0. An empty history
     is all padding, and the graph turns it into the null vector (section 7.2 of the paper: popularity by bias).
     """
-    recent = [history[-max_history:] for history in histories]
+    if len(histories) == 1 and len(histories[0]):
+        recent = histories[0][-max_history:]
+        return {
+            "history_vectors": vectors.take(recent, axis=0)[None],
+            "history_weights": np.ones((1, len(recent)), dtype=np.float32),
+        }
+    return _padded(vectors, [history[-max_history:] for history in histories])
+
+
+def _padded(vectors: NDArray[np.float32], recent: Sequence[NDArray[np.int64]]) -> dict[str, NDArray[np.float32]]:
     longest = max((len(history) for history in recent), default=0)
     shape = (len(recent), max(longest, 1))
     weights = np.zeros(shape, dtype=np.float32)
     gathered = np.zeros((*shape, vectors.shape[1]), dtype=np.float32)
     for row, history in enumerate(recent):
         weights[row, : len(history)] = 1.0
-        gathered[row, : len(history)] = vectors[history]
+        gathered[row, : len(history)] = vectors.take(history, axis=0)
     return {"history_vectors": gathered, "history_weights": weights}
 
 

@@ -30,10 +30,12 @@ def two_tower_inputs(
     enter as `history_vectors` (B, T, e) and `history_weights` (B, T), averaged by the graph. `seeds` are rows or
     `NO_SEED`, whose `seed_vector` (B, e) is zeros. Features come under the names of their transforms, (B,).
     """
-    seed_rows = np.asarray(seeds, dtype=np.int64)
-    seed_vectors = np.where(seed_rows[:, None] >= 0, input_vectors[np.maximum(seed_rows, 0)], np.float32(0.0))
+    seed_vectors = np.zeros((len(seeds), input_vectors.shape[1]), dtype=np.float32)
+    for place, row in enumerate(seeds):
+        if row >= 0:
+            seed_vectors[place] = input_vectors[row]
     return {
         **led_inputs(input_vectors, histories, max_history),
-        "seed_vector": seed_vectors.astype(np.float32, copy=False),
+        "seed_vector": seed_vectors,
         **transforms.inputs(contexts),
     }
