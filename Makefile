@@ -9,7 +9,7 @@ PROTO := protos/retrieval/v1/retrieval.proto
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run demo serve test smoke bench-quick bench-sources lint format proto check-proto clean docs docs-serve
+.PHONY: run demo serve test smoke bench-sources lint format proto check-proto clean docs docs-serve
 
 ## run: train on the demo data, publish, serve until interrupted
 run: demo serve
@@ -32,9 +32,15 @@ test: $(VENV)/.dev
 smoke: $(VENV)/.dev demo
 	$(BIN)/python tests/smoke.py deploy/demo.toml
 
+.PHONY: bench-quick soak
+
 ## bench-quick: the bench's headline in under 50 seconds; the last line is JSON. Publishes a million items at first
 bench-quick: $(VENV)/.dev
 	$(BIN)/python -m loadtest.bench_quick
+
+## soak: twenty million calls to the demo bundle; about two hours, goes on where it was
+soak: $(VENV)/.dev demo
+	$(BIN)/python -m loadtest.soak
 
 ## bench-sources: cost of each source, and of filters and exclusions, over a million synthetic items; ten minutes at first
 bench-sources: $(VENV)/.dev

@@ -26,11 +26,14 @@ from index_store.location import set_current
 from index_store.manifest import FORMAT_VERSION
 from index_store.publish import publish
 from loadtest.bench_content import COUNTRY, Asked, led_content, user_vectors
+from loadtest.bench_systems import with_systems
 from loadtest.catalogue import REFERENCE, Catalogue, Recipe, draw
 
 CACHE = Path("build/bench")
 VERSION = "v1"
 BENCH_QUERIES = 2_000
+USUAL, LONGEST = 20, 100
+"""Interactions of a history: that LED's recall is judged with, and that are there."""
 JUDGED = 500
 """So many of the bench's queries have their exact answers at hand."""
 _K = 100
@@ -46,8 +49,8 @@ _CLUSTER_SIZE = 300
 class BenchBundle:
     """A published bundle and what is asked of it.
 
-    histories: (Q, T) uint64 item ids, oldest first. best: (J, k) float32, LED's exact scores of the best k for the
-    first J histories, best first. build_s: how long publishing took.
+    histories: (Q, LONGEST) uint64 item ids, oldest first. best: (J, k) float32, LED's exact scores of the best k for
+    the last USUAL interactions of the first J, best first. build_s: how long publishing took.
     """
 
     root: Path
@@ -74,7 +77,6 @@ class Wanted:
 
     recipe: Recipe
     recall: float = 0.95
-    history: int = 20
     vectors: Path | None = None
     every_source: bool = False
 
@@ -124,8 +126,11 @@ def _make(wanted: Wanted, cache: Path) -> BenchBundle:
     with Progress(*columns, console=Console(stderr=True)) as progress:
         step = progress.add_task(f"drawing {wanted.recipe.items:,} items")
         catalogue = wanted.catalogue()
-        asked = _asked(catalogue, wanted)
+        asked = _asked(catalogue)
         content = led_content(catalogue, asked)
+        if wanted.every_source:
+            progress.update(step, description="making the other systems")
+            content = with_systems(content, catalogue, asked)
         progress.update(step, description=f"publishing {len(catalogue.vectors):,} items at recall {wanted.recall}")
         started = time.perf_counter()
         target = cache / "bundles" / wanted.key / VERSION
@@ -135,17 +140,18 @@ def _make(wanted: Wanted, cache: Path) -> BenchBundle:
             publish(content, root=cache / "bundles", name=wanted.key, version=VERSION, policy=wanted.policy)
         spent = time.perf_counter() - started
         progress.update(step, description="searching exactly")
-        best = _exact(catalogue, asked.bench[:JUDGED])
+        best = _exact(catalogue, [history[-USUAL:] for history in asked.bench[:JUDGED]])
     (cache / "asked").mkdir(parents=True, exist_ok=True)
     histories = content.countries[COUNTRY].item_ids[np.stack(asked.bench)]
     np.savez(cache / "asked" / f"{wanted.key}.npz", histories=histories, best=best, build_s=np.float64(spent))
     return BenchBundle.load(cache, wanted.key)
 
 
-def _asked(catalogue: Catalogue, wanted: Wanted) -> Asked:
-    length = (wanted.history, wanted.history)
+def _asked(catalogue: Catalogue) -> Asked:
+    long = (LONGEST, LONGEST)
     calibration = _CALIBRATION if len(catalogue.vectors) < _LARGE else _CALIBRATION // 3
-    return Asked(catalogue.histories(calibration, length, _SEED), catalogue.histories(BENCH_QUERIES, length, _SEED + 1))
+    users = catalogue.histories(calibration, long, _SEED)
+    return Asked([history[-USUAL:] for history in users], catalogue.histories(BENCH_QUERIES, long, _SEED + 1))
 
 
 def _exact(catalogue: Catalogue, histories: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:

@@ -50,13 +50,19 @@ class Target:
 
 
 def closed_loop(
-    target: Target, *, seconds: float, concurrency: int = 32, connections: int = 16, warm_up_s: float = 1.0
+    target: Target,
+    *,
+    seconds: float,
+    concurrency: int = 32,
+    connections: int = 16,
+    warm_up_s: float = 1.0,
+    calls: int = _NEVER,
 ) -> Outcome:
-    """Keep `concurrency` calls in flight over `connections` connections for `seconds`."""
+    """Keep `concurrency` calls in flight over `connections` connections for `seconds`, or until `calls` are sent."""
     with _Driver(target, min(connections, concurrency)) as driver:
         if warm_up_s:
             driver.hold(warm_up_s, concurrency)
-        return driver.measured(lambda: driver.hold(seconds, concurrency), f"closed, {concurrency} in flight")
+        return driver.measured(lambda: driver.hold(seconds, concurrency, calls), f"closed, {concurrency} in flight")
 
 
 def open_loop(
@@ -190,17 +196,19 @@ class _Driver:
             client_cpu_s=client_s,
         )
 
-    def hold(self, seconds: float, concurrency: int) -> None:
+    def hold(self, seconds: float, concurrency: int, calls: int = _NEVER) -> None:
         """Keep `concurrency` calls in flight."""
         end_ns = time.perf_counter_ns() + int(seconds * 1e9)
-        for number in range(concurrency):
+        left = calls
+        for number in range(min(concurrency, calls)):
             self._send(number % len(self._lanes), time.perf_counter_ns())
+            left -= 1
         while self._in_flight:
             ended = self._turn(self._target.deadline_s)
             now = time.perf_counter_ns()
-            if now < end_ns:
-                for place in ended:
-                    self._send(place, now)
+            for place in ended[:left] if now < end_ns else ():
+                self._send(place, now)
+                left -= 1
 
     def follow(self, plan: Sequence[int]) -> None:
         """Send each call of a plan at its time, then wait for the last."""

@@ -66,7 +66,7 @@ def exact_path(made: BenchBundle, scenario: Scenario, cache: Path) -> Path:
 def _led(bundle: Bundle, made: BenchBundle, scenario: Scenario, seconds: float) -> dict[str, float]:
     (country,) = bundle.countries.values()
     led, encoder = country.led, bundle.open_led()
-    rows = [country.catalog.rows_of_ids(history) for history in made.histories]
+    rows = [country.catalog.rows_of_ids(history[-scenario.history :]) for history in made.histories]
     plain, length = is_mean(encoder), encoder.spec.max_history
     spent: list[tuple[int, int]] = []
     end = time.monotonic() + seconds

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from loadtest.bench_bundle import CACHE, JUDGED, BenchBundle
+from loadtest.bench_bundle import CACHE, JUDGED, USUAL, BenchBundle
 from loadtest.bench_content import COUNTRY
 from loadtest.drive import Target, ask_each, closed_loop, open_loop
 from loadtest.in_process import EXACT_ANSWERS, exact_path
@@ -137,7 +137,7 @@ def _recall_by_score(found: Sequence[np.ndarray[Any, np.dtype[np.uint64]]], bund
     order = np.argsort(ids)
     hits = 0
     for answer, history, best in zip(found, bundle.histories, bundle.best, strict=False):
-        user = vectors[order[np.searchsorted(ids, history, sorter=order)]].mean(axis=0)
+        user = vectors[order[np.searchsorted(ids, history[-USUAL:], sorter=order)]].mean(axis=0)
         user[-1] = 1.0
         scores = vectors[order[np.searchsorted(ids, answer, sorter=order)]] @ user
         hits += int((scores >= best[-1] - _TIE * max(1.0, abs(float(best[-1])))).sum())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from loadtest.bench_bundle import BenchBundle, Wanted
+from loadtest.bench_bundle import LONGEST, USUAL, BenchBundle, Wanted
 from loadtest.bench_content import COUNTRY
 from loadtest.catalogue import REFERENCE
 from protos.retrieval.v1 import retrieval_pb2 as pb
@@ -34,13 +34,17 @@ _SEED = 5
 
 @dataclass(frozen=True)
 class Scenario:
-    """One kind of request over one bundle. excluded: how many random items each request leaves out."""
+    """One kind of request over one bundle.
+
+    history: interactions of a request. excluded: how many random items each request leaves out.
+    """
 
     name: str
     title: str
     wanted: Wanted
     profile: str = "led"
     k: int = 100
+    history: int = USUAL
     merchants: tuple[str, ...] = ()
     excluded: int = 0
 
@@ -54,7 +58,7 @@ class Scenario:
         rng = np.random.default_rng(_SEED)
         known = np.unique(bundle.histories)
         return [
-            self._request(history.tolist(), rng.choice(known, self.excluded, replace=False).tolist())
+            self._request(history[-self.history :].tolist(), rng.choice(known, self.excluded, replace=False).tolist())
             for history in bundle.histories
         ]
 
@@ -79,13 +83,21 @@ def scenarios(items: int = REFERENCE.items, glove: Path | None = None) -> Mappin
     """Name all scenarios over catalogues of `items`."""
     recipe = REFERENCE.of_size(items)
     led95, led90 = Wanted(recipe, 0.95), Wanted(recipe, 0.90)
-    every, long = Wanted(recipe, 0.95, every_source=True), Wanted(recipe, 0.95, every_source=True, history=100)
+    every = Wanted(recipe, 0.95, every_source=True)
     found = [
         Scenario("led95", "LED, recall@100 0.95", led95),
         Scenario("led90", "LED, recall@100 0.90", led90),
         Scenario("two_tower", "two-tower", every, "two_tower"),
-        Scenario("pdn", "PDN, history 100, 50 triggers x 200", long, "pdn"),
-        Scenario("fused", "four sources, K = 500, merchant, 1,000 excluded", every, "fused", 500, ("half",), 1_000),
+        Scenario("pdn", "PDN, history 100, 50 triggers x 200", every, "pdn", history=LONGEST),
+        Scenario(
+            "fused",
+            "four sources, K = 500, merchant, 1,000 excluded",
+            every,
+            "fused",
+            500,
+            merchants=("half",),
+            excluded=1_000,
+        ),
     ]
     if glove is not None:
         found.append(Scenario("glove95", "GloVe-100, recall@100 0.95", Wanted(recipe, 0.95, vectors=glove)))
