@@ -85,11 +85,11 @@ $(VENV)/.run: pyproject.toml training/pyproject.toml client/pyproject.toml const
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "Python 3.11 is needed; found $$($(PYTHON) --version). Set PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[inspector]' -e training -e client
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[inspector,scann]' -e training -e client
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,inspector]' -e training -e client
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,inspector,scann]' -e training -e client
 	touch $@
 
 $(BUNDLES)/online-retail/CURRENT: $(DEMO) | $(VENV)/.run

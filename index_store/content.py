@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from index_store.manifest import Space
+from index_store.index_entry import Engine, Space
 from models.features import FeatureValue
 from models.interactions import InteractionType
 from models.spec import EncoderSpec
@@ -195,16 +195,35 @@ class BundleContent:
 class IndexPolicy:
     """How the publisher chooses an index per country.
 
-    A country with fewer than `exact_below` items is searched exactly. Others get an HNSW graph for each space, and
-    the smallest ef of `ef_grid`, but at least `recall_k`, that reaches `recall_target` of recall@`recall_k` against
-    exact search wins.
+    A country with fewer than `exact_below` items is searched exactly. For others the settings of all `engines` that are
+    installed are measured ("exact" up to `exact_measured_to` items), and the cheapest that reaches `recall_target` of
+    recall@`recall_k` against exact search wins; of those within `margin` of the fastest, the first engine's.
+
+    hnsw: a graph for each of `spaces` and `m`, each with the efs of `ef_grid`, but at least `recall_k`.
+    scann: a tree of `scann_leaves` leaves (0: twice the root of N), codes of `scann_block` dimensions; SOAR of weight
+    `scann_soar` from `scann_soar_from` items on. Searched are numbers of leaves of `leaves_grid`; reordered are the
+    multiples of `recall_k` in `reorder_grid`.
     """
 
     recall_target: float = 0.95
     recall_k: int = 100
     exact_below: int = 2_000
-    m: int = 16
+    engines: tuple[Engine, ...] = ("exact", "hnsw", "scann")
+    margin: float = 0.2
+    exact_measured_to: int = 50_000
+    m: int | tuple[int, ...] = 16
     ef_construction: int = 200
     ef_grid: tuple[int, ...] = (100, 128, 192, 256, 384, 512, 768, 1024, 2048)
     spaces: tuple[Space, ...] = ("ip", "l2_augmented")
+    scann_leaves: int = 0
+    scann_block: int = 2
+    scann_soar: float | None = 1.5
+    scann_soar_from: int = 100_000
+    leaves_grid: tuple[int, ...] = (5, 10, 15, 20, 30, 40, 60, 80, 120, 160, 240, 320, 480, 640, 1000)
+    reorder_grid: tuple[float, ...] = (1.5, 2, 3, 4, 6, 8, 12, 16, 24, 40)
     seed: int = 7
+
+    @property
+    def ms(self) -> tuple[int, ...]:
+        """All M of graphs."""
+        return (self.m,) if isinstance(self.m, int) else self.m

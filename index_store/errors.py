@@ -5,7 +5,7 @@ Each message names the file or field, what was expected and what was found; `rul
 
 
 class BundleError(Exception):
-    """The bundle was refused; `rule` is the violated MUST of docs/bundle-format.md, "M1" to "M25"."""
+    """The bundle was refused; `rule` is the violated MUST of docs/bundle-format.md, "M1" to "M26"."""
 
     rule: str = ""
 
@@ -111,7 +111,7 @@ class VectorsInvalid(BundleError):
 
 
 class IndexMismatch(BundleError):
-    """An index is not a graph over the vectors it lies beside."""
+    """An index is not one over the vectors it lies beside."""
 
     rule = "M17"
 
@@ -162,6 +162,12 @@ class PairsInvalid(BundleError):
     """The rows of a type's pairs are not rising rows of the catalogue, or their vectors are not of length 1."""
 
     rule = "M25"
+
+
+class EngineMissing(BundleError):
+    """The bundle is searched by an engine that is not installed here; the message says what to install."""
+
+    rule = "M26"
 
 
 class VersionExists(Exception):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from index_store.errors import IndexMismatch
 from index_store.hnsw_file import check_graph_file
 from index_store.index import Neighbours, exact_top_k
-from index_store.manifest import Space, VectorEntry
+from index_store.index_entry import Space, VectorEntry
 from index_store.spaces import HNSWLIB_SPACE, largest_square, stored_dim, stored_items, stored_queries
 
 

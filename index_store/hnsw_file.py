@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index_store.errors import IndexMismatch
-from index_store.manifest import Space
+from index_store.index_entry import Space
 from index_store.spaces import largest_square, stored_dim, stored_items
 
 # size_t offsetLevel0, max_elements, count, row bytes, label offset, vector offset; int level; unsigned entry point;

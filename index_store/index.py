@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-SearchMethod = Literal["hnsw", "exact", "exact_fallback"]
+SearchMethod = Literal["hnsw", "scann", "exact", "exact_fallback"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Index(Protocol):
     """Maximum inner product search over the N rows of a country. Immutable once built."""
 
     def search(self, queries: NDArray[np.float32], k: int) -> Neighbours:
-        """Find the k best rows for queries (B, D) float32, 1 <= k; never more than N."""
+        """Find the k best rows for queries (B, D) float32, finite, 1 <= k; never more than N."""
         ...
 
 

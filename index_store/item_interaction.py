@@ -90,7 +90,7 @@ class ItemInteractionShard:
         entries: Mapping[TypeName, PairsEntry],
         settings: InteractionEntry,
     ) -> "ItemInteractionShard":
-        """Map the vectors, load the graphs, and check M12, M16 to M18 and M25."""
+        """Map the vectors, load the indices, and check M12, M16 to M18 and M25."""
         return cls(
             sources=tuple(InteractionType[name] for name in settings.sources),
             targets=tuple(InteractionType[name] for name in settings.targets),
@@ -190,4 +190,5 @@ def _load(directory: Path, country: str, items: int, kind: TypeName, entry: Pair
         found = f"that of row {rows[place]} has {lengths[place]:.4g}"
         message = f"country {country}, {kind}: expected vectors of length 1, {found}"
         raise PairsInvalid(message)
-    return Pairs(entry, rows, vectors, load_index(directory / pairs_file(country, kind, "index.bin"), entry, vectors))
+    index = load_index(directory / pairs_file(country, kind, "vectors.npy"), entry, vectors)
+    return Pairs(entry, rows, vectors, index)

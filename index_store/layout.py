@@ -1,7 +1,9 @@
 """Which files a bundle consists of: the paths of docs/bundle-format.md in one place, for the writer and the reader."""
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 
+from index_store.index_entry import ScannEntry, VectorEntry
 from index_store.manifest import CountryEntry, EncoderEntry, Manifest, SourceName
 
 GOLDEN = "golden/requests.json"
@@ -38,13 +40,8 @@ def led_vectors(country: str) -> str:
     return f"countries/{country}/led/vectors.npy"
 
 
-def led_index(country: str) -> str:
-    """A country's HNSW graph."""
-    return f"countries/{country}/led/index.bin"
-
-
 def two_tower_file(country: str, name: str) -> str:
-    """`vectors.npy`, `input_vectors.npy` or `index.bin` of a country's two-tower items."""
+    """`vectors.npy` or `input_vectors.npy` of a country's two-tower items."""
     return f"countries/{country}/two_tower/{name}"
 
 
@@ -54,10 +51,35 @@ def pdn_array(country: str, name: str) -> str:
 
 
 def pairs_file(country: str, kind: str, name: str) -> str:
-    """`rows.npy`, `vectors.npy` or `index.bin` of a country's pairs of one type."""
+    """`rows.npy` or `vectors.npy` of a country's pairs of one type."""
     return f"countries/{country}/item_interaction/{kind}/{name}"
 
 
+def index_files(vectors: str, entry: VectorEntry) -> set[str]:
+    """The files of the index over the array `vectors`, which lie beside it; exact search needs none."""
+    folder = PurePosixPath(vectors).parent
+    if entry.engine == "hnsw":
+        return {str(folder / GRAPH)}
+    if entry.scann is not None:
+        return {str(folder / SCANN_FOLDER / name) for name in scann_files(entry.scann)}
+    return set()
+
+
+def scann_files(entry: ScannEntry) -> tuple[str, ...]:
+    """The files in a ScaNN index's folder; their names are ScaNN's."""
+    return _SCANN_FILES if entry.soar is None else (*_SCANN_FILES, SCANN_SPILLED)
+
+
+GRAPH = "index.bin"
+SCANN_FOLDER = "scann"
+SCANN_SPILLED = "hashed_dataset_soar.npy"
+_SCANN_FILES = (
+    "scann_config.pb",
+    "serialized_partitioner.pb",
+    "ah_codebook.pb",
+    "datapoint_to_token.npy",
+    "hashed_dataset.npy",
+)
 PDN_ARRAYS = ("neighbours", "scores", "item_vectors", "trigger_vectors")
 OPTIONAL_FILES = frozenset({TIMELINES})
 
@@ -80,21 +102,17 @@ def _country_files(code: str, country: CountryEntry) -> set[str]:
         paths.update(string_table(code, column))
     if country.prices:
         paths.add(catalog_array(code, "prices"))
-    if country.led.engine == "hnsw":
-        paths.add(led_index(code))
-    return paths
+    return paths | index_files(led_vectors(code), country.led)
 
 
 def _source_files(code: str, country: CountryEntry) -> set[str]:
     paths = set()
     if country.two_tower:
         paths |= {two_tower_file(code, "vectors.npy"), two_tower_file(code, "input_vectors.npy")}
-        if country.two_tower.engine == "hnsw":
-            paths.add(two_tower_file(code, "index.bin"))
+        paths |= index_files(two_tower_file(code, "vectors.npy"), country.two_tower)
     if country.pdn:
         paths |= {pdn_array(code, name) for name in PDN_ARRAYS}
     for kind, pairs in country.item_interaction.items():
         paths |= {pairs_file(code, kind, "rows.npy"), pairs_file(code, kind, "vectors.npy")}
-        if pairs.engine == "hnsw":
-            paths.add(pairs_file(code, kind, "index.bin"))
+        paths |= index_files(pairs_file(code, kind, "vectors.npy"), pairs)
     return paths

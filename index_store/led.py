@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index_store.index import Index, Neighbours
-from index_store.layout import led_index, led_vectors
-from index_store.manifest import CountryEntry, VectorEntry
+from index_store.index_entry import VectorEntry
+from index_store.layout import led_vectors
+from index_store.manifest import CountryEntry
 from index_store.vectors import load_index, load_vectors
 from models.encoder import OnnxEncoder
 from models.led import led_inputs
@@ -35,9 +36,9 @@ class LedShard:
 
     @classmethod
     def load(cls, directory: Path, country: str, entry: CountryEntry) -> "LedShard":
-        """Map the vectors, load the graph, and check M12 and M16 to M18."""
+        """Map the vectors, load the index, and check M12 and M16 to M18."""
         vectors = load_vectors(directory / led_vectors(country), entry.items, entry.led.dim)
-        return cls.of(entry.led, vectors, load_index(directory / led_index(country), entry.led, vectors))
+        return cls.of(entry.led, vectors, load_index(directory / led_vectors(country), entry.led, vectors))
 
     @property
     def dim(self) -> int:

@@ -2,17 +2,17 @@
 
 import json
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 
 from index_store.errors import FormatVersionUnsupported, IdentityMismatch, ManifestMalformed, ManifestMissing
+from index_store.format_versions import KNOWN_VERSIONS, check_older
+from index_store.index_entry import Positive, VectorEntry
 
 FORMAT = "shortlist-bundle"
-FORMAT_VERSION = "1.1"
-KNOWN_VERSIONS = ("1.0", "1.1")
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 
@@ -23,18 +23,13 @@ NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z"
 COUNTRY_PATTERN = r"^[A-Za-z0-9_-]{1,32}\Z"
 
 _LATEST_MS = 253_402_300_799_999  # the year 9999
-_MOST = 2**31 - 1  # what hnswlib, numpy and the wire can all count to
 
 Name = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
 CountryCode = Annotated[str, msgspec.Meta(pattern=COUNTRY_PATTERN)]
-Count = Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
-Positive = Annotated[int, msgspec.Meta(ge=1, le=_MOST)]
 Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=_LATEST_MS)]
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Column = Literal["keys", "titles", "merchants", "categories"]
-Space = Literal["ip", "l2_augmented"]
 SourceName = Literal["led", "two_tower", "pdn", "item_interaction"]
 TypeName = Literal["VIEW", "CLICK", "FAVORITE", "CART", "PURCHASE"]
 
@@ -52,45 +47,6 @@ class EncoderEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     spec: str
     graph: str
-
-
-class CurvePoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One measured setting: recall@recall_k, and the median time of one search in microseconds."""
-
-    space: Space
-    ef: Positive
-    recall: Share
-    search_us: Annotated[float, msgspec.Meta(ge=0)]
-
-
-class VectorEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Vectors of `dim` dimensions and how they are searched; the last four are None for exact search.
-
-    `recall` is the mean share of the exact top `recall_k` that the search finds, over `queries` held-out users' vectors
-    of which `own_queries` are this country's own.
-    """
-
-    dim: Positive
-    engine: Literal["hnsw", "exact"]
-    recall_k: Positive
-    recall_target: Share
-    recall: Share
-    queries: Count
-    own_queries: Count
-    curve: tuple[CurvePoint, ...]
-    space: Space | None = None
-    ef: Positive | None = None
-    m: Positive | None = None
-    ef_construction: Positive | None = None
-
-    def __post_init__(self) -> None:
-        settings = (self.space, self.ef, self.m, self.ef_construction)
-        if self.engine == "hnsw" and None in settings:
-            message = "engine hnsw needs space, ef, m and ef_construction"
-            raise ValueError(message)
-        if self.engine == "exact" and settings != (None, None, None, None):
-            message = "engine exact takes no space, ef, m or ef_construction"
-            raise ValueError(message)
 
 
 class TwoTowerEntry(VectorEntry, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -183,11 +139,6 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return tuple(name for name in get_args(SourceName) if has[name])
 
 
-# what a manifest of format 1.0 has not, even as null
-_NEW_FIELDS = frozenset({"pdn_triggers", "item_interaction"})
-_NEW_COUNTRY_FIELDS = frozenset({"prices", "two_tower", "pdn", "item_interaction"})
-
-
 class _Header(msgspec.Struct):
     """The part that says which format the rest is in."""
 
@@ -237,19 +188,8 @@ def parse_manifest(raw: bytes) -> Manifest:
     except (ValueError, RecursionError) as error:
         message = f"{MANIFEST_NAME}: {error}"
         raise ManifestMalformed(message) from error
-    if header.format_version == "1.0":
-        _check_older(fields)
+    check_older(fields, header.format_version)
     return manifest
-
-
-def _check_older(fields: Mapping[str, Any]) -> None:
-    """Refuse what format 1.0 has not: a reader of 1.0 would refuse it, too."""
-    newer = sorted(_NEW_FIELDS & fields.keys())
-    for country in fields["countries"].values():
-        newer += sorted(_NEW_COUNTRY_FIELDS & country.keys())
-    if newer:
-        message = f"{MANIFEST_NAME}: {newer[0]!r} is no field of format 1.0"
-        raise ManifestMalformed(message)
 
 
 def _decode(raw: bytes, kind: type[_T]) -> _T:

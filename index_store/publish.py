@@ -13,10 +13,12 @@ import numpy as np
 
 from index_store.arrays import StringTable, save_array
 from index_store.bundle import verify_bundle
-from index_store.calibration import GoldenSearch, calibrate
+from index_store.calibration import calibrate
 from index_store.content import BundleContent, CountryContent, EncoderContent, GoldenCase, IndexPolicy
 from index_store.errors import VersionExists
+from index_store.format_versions import FORMAT_VERSION
 from index_store.golden import encode_golden
+from index_store.index_entry import VectorEntry
 from index_store.integrity import file_sha256
 from index_store.layout import (
     GOLDEN,
@@ -24,14 +26,12 @@ from index_store.layout import (
     TIMELINES,
     catalog_array,
     encoder_files,
-    led_index,
     led_vectors,
     string_table,
 )
 from index_store.location import set_current, sync_directory
 from index_store.manifest import (
     FORMAT,
-    FORMAT_VERSION,
     MANIFEST_NAME,
     Column,
     CountryEntry,
@@ -39,10 +39,10 @@ from index_store.manifest import (
     InteractionEntry,
     Manifest,
     TrainingEntry,
-    VectorEntry,
     encode_manifest,
 )
 from index_store.publish_sources import type_name, write_item_interaction, write_pdn, write_two_tower
+from index_store.recall import GoldenSearch
 from index_store.source_golden import encode_source_golden
 from models.spec import encode_spec
 
@@ -161,7 +161,7 @@ def _write_led(
     golden = [GoldenSearch.of(vectors, case.user_vector, case.k) for case in cases if len(case.history)]
     calibrated = calibrate(code, vectors, country.calibration_queries, country.own_queries, golden, policy)
     if calibrated.index:
-        calibrated.index.save(staged / led_index(code))
+        calibrated.index.save((staged / led_vectors(code)).parent)
     return calibrated.entry
 
 

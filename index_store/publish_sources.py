@@ -7,10 +7,12 @@ import msgspec
 import numpy as np
 
 from index_store.arrays import save_array
-from index_store.calibration import GoldenSearch, calibrate
+from index_store.calibration import calibrate
 from index_store.content import CountryContent, IndexPolicy, InteractionContent, InteractionPolicy, SourceGoldenCase
+from index_store.index_entry import VectorEntry
 from index_store.layout import PDN_ARRAYS, pairs_file, pdn_array, two_tower_file
-from index_store.manifest import PairsEntry, PdnEntry, TwoTowerEntry, TypeName, VectorEntry
+from index_store.manifest import PairsEntry, PdnEntry, TwoTowerEntry, TypeName
+from index_store.recall import GoldenSearch
 from models.interactions import InteractionType
 
 Cases = Sequence[SourceGoldenCase]
@@ -33,7 +35,7 @@ def write_two_tower(
     ]
     found = calibrate(f"{code}, two_tower", vectors, content.calibration_queries, content.own_queries, golden, policy)
     if found.index:
-        found.index.save(staged / two_tower_file(code, "index.bin"))
+        found.index.save((staged / two_tower_file(code, "vectors.npy")).parent)
     return TwoTowerEntry(**msgspec.structs.asdict(found.entry), input_dim=content.input_vectors.shape[1])
 
 
@@ -89,7 +91,7 @@ def _write_index(
     queries = content.calibration_queries
     found = calibrate(f"{code}, {type_name(kind)} pairs", vectors, queries, len(queries), golden, policy)
     if found.index:
-        found.index.save(staged / pairs_file(code, type_name(kind), "index.bin"))
+        found.index.save((staged / pairs_file(code, type_name(kind), "vectors.npy")).parent)
     return found.entry
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from index_store.manifest import Space
+from index_store.index_entry import Space
 
 # hnswlib's distance functions use full SIMD width only on multiples of 16 floats; zeros change no distance
 _SIMD_FLOATS = 16

@@ -31,10 +31,10 @@ class TwoTowerShard:
 
     @classmethod
     def load(cls, directory: Path, country: str, items: int, entry: TwoTowerEntry) -> "TwoTowerShard":
-        """Map the vectors, load the graph, and check M12 and M16 to M18."""
+        """Map the vectors, load the index, and check M12 and M16 to M18."""
         vectors = load_vectors(directory / two_tower_file(country, "vectors.npy"), items, entry.dim)
         taken = load_vectors(directory / two_tower_file(country, "input_vectors.npy"), items, entry.input_dim)
-        index = load_index(directory / two_tower_file(country, "index.bin"), entry, vectors)
+        index = load_index(directory / two_tower_file(country, "vectors.npy"), entry, vectors)
         return cls(entry, vectors, taken, index)
 
     def encode(

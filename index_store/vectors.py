@@ -1,4 +1,4 @@
-"""Any source's vectors and the index over them: finite, and searched as the manifest says (M16 to M18)."""
+"""Any source's vectors and the index over them: finite, and searched as the manifest says (M16 to M18, M26)."""
 
 from pathlib import Path
 from typing import Any
@@ -7,10 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index_store.arrays import load_array
-from index_store.errors import RecallUnderTarget, VectorsInvalid
+from index_store.engines import scann_engine
+from index_store.errors import EngineMissing, RecallUnderTarget, VectorsInvalid
 from index_store.hnsw import HnswIndex
 from index_store.index import ExactIndex, Index
-from index_store.manifest import VectorEntry
+from index_store.index_entry import VectorEntry
+from index_store.layout import GRAPH, SCANN_FOLDER
 
 _CHUNK_ROWS = 65_536
 
@@ -28,22 +30,25 @@ def load_vectors(path: Path, count: int, dim: int) -> NDArray[np.float32]:
 
 
 def load_index(path: Path, entry: VectorEntry, vectors: NDArray[Any]) -> Index:
-    """Load the graph at `path` where the entry names one, or search exactly; checks M17 and M18."""
-    _check_recall(path.parent, entry)
+    """Load the index beside the array at `path`, which is `vectors`; checks M17, M18 and M26."""
+    folder = path.parent
+    _check_recall(folder, entry)
     if entry.engine == "exact":
         return ExactIndex(vectors)
-    return HnswIndex.load(path, entry, vectors)
+    if entry.scann is None:
+        return HnswIndex.load(folder / GRAPH, entry, vectors)
+    scann_index = scann_engine()
+    if scann_index is None:
+        message = f"{folder}: it is searched by ScaNN, which is not installed here: pip install 'shortlist[scann]'"
+        raise EngineMissing(message)
+    loaded: Index = scann_index.load(folder / SCANN_FOLDER, vectors, entry.recall_k, entry.scann)
+    return loaded
 
 
 def _check_recall(where: Path, entry: VectorEntry) -> None:
-    if entry.engine == "exact":
-        measured = [1.0]
-    else:
-        measured = [point.recall for point in entry.curve if (point.space, point.ef) == (entry.space, entry.ef)]
+    measured = [1.0] if entry.engine == "exact" else [each.recall for each in entry.curve if entry.chosen(each)]
     if measured != [entry.recall]:
-        message = (
-            f"{where}: recall {entry.recall} is not what its curve has at {entry.space}, ef {entry.ef}: {measured}"
-        )
+        message = f"{where}: recall {entry.recall} is not what its curve has at the chosen setting: {measured}"
         raise RecallUnderTarget(message)
     if entry.recall < entry.recall_target:
         message = f"{where}: expected recall of at least {entry.recall_target}, the manifest has {entry.recall}"

@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from index_store.content import IndexPolicy
+from index_store.format_versions import FORMAT_VERSION
 from index_store.index import exact_top_k
 from index_store.location import set_current
-from index_store.manifest import FORMAT_VERSION
 from index_store.publish import publish
 from loadtest.bench_content import COUNTRY, Asked, led_content, user_vectors
 from loadtest.bench_systems import with_systems

@@ -3,17 +3,18 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from index_store.manifest import CurvePoint, Manifest, PairsEntry, VectorEntry
+from index_store.index_entry import CurvePoint, ScannEntry, VectorEntry
+from index_store.manifest import Manifest, PairsEntry
 
 PATHS = "paths"
 
 
 @dataclass(frozen=True, slots=True)
 class IndexFacts:
-    """One index of one country; fields as in `retrieval.v1.SourceInfo` and `index_store.manifest.VectorEntry`.
+    """One index of one country; fields as in `retrieval.v1.SourceInfo` and `index_store.index_entry.VectorEntry`.
 
-    engine: "hnsw", "exact" or "paths". type: an interaction type's name, of item_interaction only. count: what can be
-    found, items or pairs. recall_k is 0 where recall is not measured: of paths, which are followed exactly.
+    engine: "hnsw", "scann", "exact" or "paths". type: an interaction type's name, of item_interaction only. count: what
+    can be found, items or pairs. recall_k is 0 where recall is not measured: of paths, which are followed exactly.
     """
 
     source: str
@@ -32,7 +33,10 @@ class IndexFacts:
     ef_construction: int = 0
     neighbours: int = 0
     triggers: int = 0
+    scann: ScannEntry | None = None
+    reason: str = ""
     curve: tuple[CurvePoint, ...] = ()
+    chosen: CurvePoint | None = None
 
     @property
     def label(self) -> str:
@@ -78,5 +82,8 @@ def _facts(source: str, entry: VectorEntry, count: int, kind: str = "") -> Index
         own_queries=entry.own_queries,
         m=entry.m or 0,
         ef_construction=entry.ef_construction or 0,
+        scann=entry.scann,
+        reason=entry.reason,
         curve=entry.curve,
+        chosen=next((point for point in entry.curve if entry.chosen(point)), None),
     )

@@ -11,12 +11,13 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from index_store.manifest import CountryEntry, CurvePoint, Manifest, encode_manifest, read_manifest
+from index_store.index_entry import CurvePoint
+from index_store.manifest import CountryEntry, Manifest, encode_manifest, read_manifest
 from server.commands.bundle_path import version_directory
 from server.inventory import PATHS, IndexFacts, indices_of
 from server.text import visible
 
-_BAR_WIDTH = 20
+_BAR_WIDTH = 12
 
 
 def inspect(path: Path, *, as_json: bool) -> None:
@@ -86,35 +87,57 @@ def _index_cells(index: IndexFacts) -> list[str]:
     cells = [index.label, f"{index.count:,}", str(index.dim)]
     if index.engine == PATHS:
         return [*cells, f"{index.triggers} x {index.neighbours} paths"]
-    searched = f"{index.engine} {index.space} ef {index.ef}" if index.ef else index.engine
+    searched = _setting(index.chosen) if index.chosen else index.engine
     recall = f"{index.recall:.4f} ≥ {index.recall_target:.2f}"
     return [*cells, searched, recall]
 
 
 def _curve(code: str, index: IndexFacts) -> Table:
-    settings = f"M {index.m}, ef_construction {index.ef_construction}; {index.queries} queries, {index.own_queries} own"
-    title = f"{escape(visible(code))}, {index.label}: recall@{index.recall_k} of the graph ({settings}) by ef"
-    table = Table(title=title, title_justify="left")
-    table.add_column("space")
-    table.add_column("ef", justify="right")
+    """All engines' points side by side, each engine's by rising recall, and why the bold one was chosen."""
+    title = (
+        f"{escape(visible(code))}, {index.label}: recall@{index.recall_k} against {index.recall_target} wanted; "
+        f"{index.queries} queries, {index.own_queries} own{_built(index)}"
+    )
+    why = f"Chosen: {escape(visible(index.reason))}" if index.reason else None
+    table = Table(title=title, title_justify="left", caption=why, caption_justify="left")
+    table.add_column("searched by", no_wrap=True)
     table.add_column("recall", justify="right")
     table.add_column("", width=_BAR_WIDTH)
     table.add_column("µs per search", justify="right")
     table.add_column("")
     floor = _floor(index.curve)
-    for point in index.curve:
-        chosen = (point.space, point.ef) == (index.space, index.ef)
+    for number, point in enumerate(index.curve):
+        if number and _series(point) != _series(index.curve[number - 1]):
+            table.add_section()
+        chosen = point == index.chosen
         bar = "█" * round(_BAR_WIDTH * (point.recall - floor) / (1 - floor))
-        table.add_row(
-            point.space,
-            str(point.ef),
-            f"{point.recall:.4f}",
-            bar,
-            f"{point.search_us:.0f}",
-            "chosen" if chosen else "",
-            style="bold" if chosen else None,
-        )
+        cells = (_setting(point), f"{point.recall:.4f}", bar, f"{point.search_us:.0f}", "chosen" if chosen else "")
+        table.add_row(*cells, style="bold" if chosen else None)
     return table
+
+
+def _built(index: IndexFacts) -> str:
+    """How the index that is searched was built."""
+    if index.m:
+        return f"; M {index.m}, ef_construction {index.ef_construction}"
+    if index.scann:
+        soar = "" if index.scann.soar is None else f", SOAR {index.scann.soar:g}"
+        return f"; {index.scann.leaves} leaves, a code for {index.scann.block} dimensions{soar}"
+    return ""
+
+
+def _series(point: CurvePoint) -> tuple[object, ...]:
+    return point.engine, point.space, point.m, point.leaves
+
+
+def _setting(point: CurvePoint) -> str:
+    """An engine and its effort, as the bundle's own words have them."""
+    if point.engine == "scann":
+        return f"scann leaves {point.leaves} reorder {point.reorder}"
+    if point.engine == "exact":
+        return "exact"
+    m = f" M {point.m}" if point.m else ""
+    return f"hnsw {point.space}{m} ef {point.ef}"
 
 
 def _floor(curve: Sequence[CurvePoint]) -> float:

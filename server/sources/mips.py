@@ -19,13 +19,15 @@ from numpy.typing import NDArray
 
 from index_store.grouping import best_places
 from index_store.index import Index
-from index_store.manifest import VectorEntry
+from index_store.index_entry import ScannEntry, VectorEntry
 from server.sources.base import NO_ROWS, NO_SCORES, Eligibility
 
 # What things cost in ns, as `make bench-sources` measures them over 1M x 101 floats; only their ratios matter.
 _GRAPH_NS = 2_400  # one more row of an HNSW search: as many nodes are visited as rows are kept
 _SCAN_NS = 100  # one row that lies anywhere: find it, gather its vector, score it
 _FLAT_NS = 15  # one row of an exact index, in sequence
+_CODE_NS = 2  # one row of a leaf that ScaNN searches, by its code
+_REORDER_NS = 130  # one row that ScaNN scores by its vector
 _ROWS_AT_ONCE = 32_768  # whose vectors are gathered and scored: a batch never takes more memory than that
 _GROWTH = 4
 _AS_MEASURED = 1.1
@@ -51,8 +53,9 @@ class Space(msgspec.Struct, frozen=True):
     """What is searched.
 
     vectors: (n, D) float32. rows: (n,) catalogue rows of the vectors, ascending, or None where place and row are the
-    same. items: N. graph_ef: the search breadth of a graph, 0 for exact search: up to it more rows cost nothing.
-    recall_k: how many rows publishing measured that breadth for.
+    same. items: N. graph_ef: the search breadth of a graph, 0 for other engines: up to it more rows cost nothing.
+    recall_k: how many rows publishing measured that breadth for. tree_ns: what a search of a ScaNN index for recall_k
+    rows costs, 0 for other engines; more rows cost as many times more, and up to recall_k fewer cost the same.
     """
 
     vectors: NDArray[np.float32]
@@ -61,11 +64,14 @@ class Space(msgspec.Struct, frozen=True):
     rows: NDArray[np.int32] | None = None
     graph_ef: int = 0
     recall_k: int = 1
+    tree_ns: float = 0.0
 
     @classmethod
     def of(cls, part: Searched, items: int, rows: NDArray[np.int32] | None = None) -> "Space":
         """Make the space of a loaded part of a country."""
-        return cls(part.vectors, part.index, items, rows, part.entry.ef or 0, part.entry.recall_k)
+        entry = part.entry
+        tree_ns = _tree_ns(entry.scann, len(part.vectors)) if entry.scann else 0.0
+        return cls(part.vectors, part.index, items, rows, entry.ef or 0, entry.recall_k, tree_ns)
 
     @property
     def size(self) -> int:
@@ -77,6 +83,7 @@ class Space(msgspec.Struct, frozen=True):
 
         A graph that needs ef for the best recall_k needs as many times more for more rows: asked for 1,000 with a
         breadth of 1,000 it would find a smaller share of them than of 100 with 200. A tenth more makes no difference.
+        A ScaNN index itself looks at as many times more.
         """
         if rows > _AS_MEASURED * self.recall_k and self.graph_ef > self.recall_k:
             rows = math.ceil(rows * self.graph_ef / self.recall_k)
@@ -93,6 +100,12 @@ class Space(msgspec.Struct, frozen=True):
         near = np.searchsorted(self.rows, rows)
         near[near == self.size] = 0
         return np.asarray(near[self.rows[near] == rows], dtype=np.int64)
+
+
+def _tree_ns(entry: ScannEntry, size: int) -> float:
+    """Codes scanned and rows reordered by one search."""
+    rows_per_leaf = size * (1 if entry.soar is None else 2) / entry.leaves
+    return entry.search_leaves * rows_per_leaf * _CODE_NS + entry.reorder * _REORDER_NS
 
 
 class Hits(msgspec.Struct, frozen=True):
@@ -179,17 +192,20 @@ def _scan_is_cheaper(space: Space, eligible: Eligibility, fetch: int) -> bool:
     rows = eligible.estimate * space.size / space.items
     if space.graph_ef:
         return rows * _SCAN_NS <= max(fetch, space.graph_ef) * _GRAPH_NS
+    if space.tree_ns:
+        return rows * _SCAN_NS <= max(fetch / space.recall_k, 1.0) * space.tree_ns
     return rows * _SCAN_NS <= space.size * _FLAT_NS + fetch * _SCAN_NS
 
 
 def _together(space: Space, pending: Sequence[_Pending]) -> list[list[_Pending]]:
-    """Group what one search answers as if each were alone: a graph's breadth is the larger of its ef and rows asked.
+    """Group what one search answers as if each were alone: an engine's effort is for so many rows, or for any fewer.
 
     A group's vectors are gathered together, so that it has at most `_ROWS_AT_ONCE` rows.
     """
+    floor = space.graph_ef or (space.recall_k if space.tree_ns else 0)
     groups: dict[int, list[_Pending]] = {}
     for each in pending:
-        groups.setdefault(max(each.fetch, space.graph_ef) if space.graph_ef else 0, []).append(each)
+        groups.setdefault(max(each.fetch, floor) if floor else 0, []).append(each)
     parts = []
     for group in groups.values():
         size = max(_ROWS_AT_ONCE // max(each.fetch for each in group), 1)

@@ -224,7 +224,7 @@ def test_verify_accepts_a_good_bundle_by_version_and_by_name(root: Path) -> None
     for path in (root / "tiny", root / "tiny" / "v1"):
         result = shortlist("verify", path)
         assert result.returncode == 0
-        assert "tiny/v1 is good: format 1.1, 3 countries" in result.stdout
+        assert "tiny/v1 is good: format 1.2, 3 countries" in result.stdout
 
 
 @pytest.mark.parametrize("command", ["verify", "inspect"])

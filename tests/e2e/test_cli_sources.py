@@ -189,7 +189,7 @@ def test_inspect_shows_every_index(root: Path) -> None:
     ):
         assert text in result.stdout
     for index in ("led", "two_tower", "item_interaction CART"):
-        assert f"FR, {index}: recall@10 of the graph" in result.stdout
+        assert f"FR, {index}: recall@10 against 0.95 wanted" in result.stdout
 
 
 def test_verify_and_print_config_know_what_is_new(root: Path) -> None:
@@ -197,7 +197,7 @@ def test_verify_and_print_config_know_what_is_new(root: Path) -> None:
     verified = subprocess.run(
         [SHORTLIST, "verify", str(root / "tiny")], capture_output=True, text=True, timeout=60, check=False
     )
-    assert "tiny/v1 is good: format 1.1" in verified.stdout
+    assert "tiny/v1 is good: format 1.2" in verified.stdout
     command = [SHORTLIST, "serve", "--print-config", "--config"]
     printed = subprocess.run(
         [*command, str(root / "shortlist.toml")], capture_output=True, text=True, check=True

@@ -28,7 +28,7 @@ ALL_DAMAGES = DAMAGES | ENCODER_DAMAGES
 def test_served_top_100_has_the_recall_that_the_manifest_states(tmp_path: Path) -> None:
     """Through gRPC, every country reaches its target against numpy over the files, with exact scores."""
     sizes = {"AA": 3000, "BB": 1200, "CC": 90}
-    policy = IndexPolicy(exact_below=1000)
+    policy = IndexPolicy(exact_below=1000, engines=("hnsw",))
     path = publish(tiny_content(5, sizes=sizes, dim=24), root=tmp_path, name="tiny", version="v1", policy=policy)
     rng = np.random.default_rng(11)
     with (

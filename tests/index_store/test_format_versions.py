@@ -14,6 +14,7 @@ from tiny_bundle import POLICY, tiny_content
 from tiny_sources import full_content
 
 STORED = Path(__file__).parent / "stored-1.0" / "tiny" / "v1"
+STORED_1_1 = Path(__file__).parent / "stored-1.1" / "tiny" / "v1"
 
 
 @pytest.fixture
@@ -37,16 +38,47 @@ def test_a_stored_bundle_of_format_1_0_verifies() -> None:
     assert bundle.countries["FR"].catalog.rows_of_merchant("merchant-1").tolist() == list(range(1, 60, 7))
 
 
-def test_a_bundle_of_led_alone_is_of_1_1_without_the_new_files(tmp_path: Path) -> None:
-    """Publishing writes 1.1 and no file that LED does not need."""
+def test_a_stored_bundle_of_format_1_1_verifies() -> None:
+    """Every check and golden request of all four sources passes; what 1.1 has not is absent."""
+    bundle = verify_bundle(STORED_1_1)
+    assert (bundle.format_version, bundle.sources) == ("1.1", ("led", "two_tower", "pdn", "item_interaction"))
+    led = bundle.countries["FR"].led.entry
+    assert (led.engine, led.scann, led.reason) == ("hnsw", None, "")
+    assert {point.m for point in led.curve} == {None}
+    assert sum(led.chosen(point) for point in led.curve) == 1
+
+
+@pytest.mark.parametrize(("field", "value"), [("reason", ""), ("scann", None)])
+def test_fields_of_1_2_are_none_of_1_1(tmp_path: Path, field: str, value: object) -> None:
+    """A manifest of 1.1 with a field that a reader of 1.1 would not know is refused, even if it is null."""
+    copy = Path(shutil.copytree(STORED_1_1, tmp_path / "tiny" / "v1"))
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["countries"]["FR"]["item_interaction"]["CART"][field] = value
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ManifestMalformed, match=r"no field of format 1\.1"):
+        load_bundle(copy)
+
+
+def test_a_curve_of_1_1_names_no_engine(tmp_path: Path) -> None:
+    """Points of 1.1 are a graph's; a point that says so is of 1.2."""
+    copy = Path(shutil.copytree(STORED_1_1, tmp_path / "tiny" / "v1"))
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["countries"]["FR"]["led"]["curve"][0]["engine"] = "hnsw"
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ManifestMalformed, match=r"'engine' is no field of format 1\.1"):
+        load_bundle(copy)
+
+
+def test_a_bundle_of_led_alone_is_of_1_2_without_the_new_files(tmp_path: Path) -> None:
+    """Publishing writes 1.2 and no file that LED does not need."""
     path = publish(tiny_content(), root=tmp_path, name="tiny", version="v1", policy=POLICY)
     bundle = load_bundle(path)
-    assert (bundle.format_version, bundle.sources) == ("1.1", ("led",))
+    assert (bundle.format_version, bundle.sources) == ("1.2", ("led",))
     assert not (path / "golden" / "sources.json").exists()
 
 
-def test_a_bundle_of_1_1_is_none_of_1_0(tmp_path: Path) -> None:
-    """A manifest of 1.1 that calls itself 1.0 is refused: 1.0 has no such fields."""
+def test_a_bundle_of_1_2_is_none_of_1_0(tmp_path: Path) -> None:
+    """A manifest of 1.2 that calls itself 1.0 is refused: 1.0 has no such fields."""
     path = publish(tiny_content(), root=tmp_path, name="tiny", version="v1", policy=POLICY)
     manifest = json.loads((path / "manifest.json").read_text())
     (path / "manifest.json").write_text(json.dumps(manifest | {"format_version": "1.0"}))
@@ -54,11 +86,12 @@ def test_a_bundle_of_1_1_is_none_of_1_0(tmp_path: Path) -> None:
         load_bundle(path)
 
 
-def test_a_bundle_of_1_0_may_call_itself_1_1(stored: Path) -> None:
-    """All that 1.1 adds is optional."""
+@pytest.mark.parametrize("version", ["1.1", "1.2"])
+def test_a_bundle_of_1_0_may_call_itself_a_newer_one(stored: Path, version: str) -> None:
+    """All that newer versions add is optional."""
     manifest = json.loads((stored / "manifest.json").read_text())
-    (stored / "manifest.json").write_text(json.dumps(manifest | {"format_version": "1.1"}))
-    assert verify_bundle(stored).format_version == "1.1"
+    (stored / "manifest.json").write_text(json.dumps(manifest | {"format_version": version}))
+    assert verify_bundle(stored).format_version == version
 
 
 def test_source_golden_requests_are_no_part_of_a_bundle_of_1_0(stored: Path) -> None:
@@ -72,12 +105,12 @@ def test_source_golden_requests_are_no_part_of_a_bundle_of_1_0(stored: Path) -> 
         load_bundle(stored)
 
 
-@pytest.mark.parametrize("version", ["0.9", "1.2", "1.10", "1", "2.0"])
+@pytest.mark.parametrize("version", ["0.9", "1.3", "1.10", "1", "2.0"])
 def test_versions_that_nobody_knows_are_refused(stored: Path, version: str) -> None:
-    """Only 1.0 and 1.1 are read."""
+    """Only 1.0 to 1.2 are read."""
     manifest = json.loads((stored / "manifest.json").read_text())
     (stored / "manifest.json").write_text(json.dumps(manifest | {"format_version": version}))
-    with pytest.raises(FormatVersionUnsupported, match=r"1\.0 or 1\.1"):
+    with pytest.raises(FormatVersionUnsupported, match=r"1\.0 or 1\.1 or 1\.2"):
         load_bundle(stored)
 
 

@@ -1,17 +1,21 @@
 """Search agrees with a naive computation: exactly where it is exact, at the measured recall where it is a graph."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index_store.calibration import Measured, calibrate, choose, recall
+from index_store.calibration import calibrate, choose
 from index_store.content import IndexPolicy
 from index_store.errors import RecallUnderTarget
 from index_store.hnsw import HnswIndex
 from index_store.index import ExactIndex
-from index_store.manifest import CurvePoint, Space
+from index_store.index_entry import CurvePoint, Engine, Space
+from index_store.recall import recall
 from index_store.spaces import largest_square, stored_items, stored_queries
+from index_store.sweep import Everything, Measured
 
 SPACES: list[Space] = ["ip", "l2_augmented"]
 
@@ -118,34 +122,66 @@ def test_recall_counts_the_share_that_was_found() -> None:
     assert recall(ExactIndex(half), vectors, queries, 10) == pytest.approx(expected)
 
 
-def test_the_smallest_ef_that_reaches_the_target_is_chosen() -> None:
-    """Among the points at or over the target the smallest ef wins, earlier spaces first."""
-    curve = [
-        CurvePoint(space="ip", ef=64, recall=0.96, search_us=1),
-        CurvePoint(space="ip", ef=32, recall=0.94, search_us=1),
-        CurvePoint(space="l2_augmented", ef=32, recall=0.951, search_us=9),
-        CurvePoint(space="l2_augmented", ef=64, recall=0.99, search_us=1),
+NOTHING = Everything(ExactIndex(np.zeros((1, 1), dtype=np.float32)))
+
+
+def graph_point(space: Space, ef: int, recall: float, search_us: float, m: int = 16) -> Measured:
+    """A point of a graph's curve, whose golden answers were all found."""
+    point = CurvePoint(engine="hnsw", space=space, ef=ef, m=m, recall=recall, search_us=search_us)
+    return Measured(point, 1.0, NOTHING, work=ef)
+
+
+def other_point(engine: Engine, recall: float, search_us: float) -> Measured:
+    """A point of another engine."""
+    own = {"leaves": 10, "reorder": 100} if engine == "scann" else {}
+    return Measured(CurvePoint(engine=engine, recall=recall, search_us=search_us, **own), 1.0, NOTHING, work=1)
+
+
+def test_the_fastest_setting_that_reaches_the_target_is_chosen() -> None:
+    """The clock decides between settings that differ by more than the margin; what misses the target never wins."""
+    measured = [
+        graph_point("ip", 128, recall=0.96, search_us=310),
+        graph_point("ip", 64, recall=0.94, search_us=1),
+        graph_point("l2_augmented", 256, recall=0.951, search_us=200),
+        other_point("scann", recall=0.97, search_us=250),
     ]
-    measured = [Measured(point, golden_recall=1.0) for point in curve]
-    assert choose("FR", measured, IndexPolicy()) == curve[2]
-    assert choose("FR", measured, IndexPolicy(recall_target=0.96)) == curve[0]
+    assert choose("FR", measured, IndexPolicy()) is measured[2]
+    assert choose("FR", measured, IndexPolicy(recall_target=0.955)) is measured[3]
+
+
+def test_settings_within_the_margin_are_told_apart_without_a_clock() -> None:
+    """Of times within a fifth the policy's first engine wins, then the least work, then the first space and M."""
+    alike = [
+        other_point("scann", recall=0.99, search_us=100),
+        graph_point("l2_augmented", 64, recall=0.99, search_us=101),
+        graph_point("ip", 128, recall=0.99, search_us=102),
+        graph_point("ip", 64, recall=0.96, search_us=119, m=32),
+        graph_point("ip", 64, recall=0.96, search_us=118),
+    ]
+    policy = IndexPolicy(m=(16, 32))
+    assert choose("FR", alike, policy) is alike[4]
+    assert choose("FR", alike[:4], policy) is alike[3]
+    assert choose("FR", alike, replace(policy, engines=("scann", "hnsw"))) is alike[0]
+    assert choose("FR", [*alike, other_point("exact", recall=1.0, search_us=119)], policy).point.engine == "exact"
+    assert choose("FR", alike, replace(policy, margin=0.0)) is alike[0]
 
 
 def test_a_setting_that_misses_golden_answers_is_not_chosen() -> None:
     """The target holds for the golden requests too, so that a published bundle can be replayed."""
-    curve = [CurvePoint(space="ip", ef=ef, recall=0.99, search_us=1) for ef in (32, 64)]
-    measured = [Measured(curve[0], golden_recall=0.9), Measured(curve[1], golden_recall=0.95)]
-    assert choose("FR", measured, IndexPolicy()) == curve[1]
+    first, second = graph_point("ip", 32, 0.99, 10), graph_point("ip", 64, 0.99, 20)
+    assert choose("FR", [replace(first, golden_recall=0.9), second], IndexPolicy()) is second
 
 
 def test_a_target_out_of_reach_is_refused_with_what_was_reached() -> None:
     """The error names the country, the target, the best of each space and what would help."""
     rng = np.random.default_rng(2)
     vectors, queries = rng.normal(size=(600, 32)).astype(np.float32), rng.normal(size=(30, 32)).astype(np.float32)
-    policy = IndexPolicy(recall_target=0.999, exact_below=10, m=2, ef_construction=4, ef_grid=(10, 12), recall_k=10)
-    with pytest.raises(
-        RecallUnderTarget, match=r"country FR: expected recall@10 .* ip 0\.\d+ \(golden .* l2_augmented 0\.\d+"
-    ):
+    policy = IndexPolicy(
+        recall_target=0.999, exact_below=10, exact_measured_to=9, m=2, ef_construction=4, ef_grid=(10, 12),
+        leaves_grid=(1,), reorder_grid=(1,), recall_k=10,
+    )  # fmt: skip
+    reached = r"country FR: expected recall@10 .*hnsw ip M 2 ef 12: 0\.\d+ \(golden .*hnsw l2_augm.*scann 1 leaves"
+    with pytest.raises(RecallUnderTarget, match=reached):
         calibrate("FR", vectors, queries, 30, [], policy)
 
 

@@ -18,9 +18,9 @@ from index_store.errors import (
     SourcesMismatch,
     VersionExists,
 )
+from index_store.index_entry import Space
 from index_store.item_interaction import merged
 from index_store.location import current_bundle, set_current
-from index_store.manifest import Space
 from index_store.publish import publish
 from tiny_bundle import POLICY, tiny_content, with_wrong_golden
 from tiny_sources import full_content
@@ -122,7 +122,7 @@ def test_a_source_under_its_recall_target_is_named(tmp_path: Path) -> None:
     french = content.countries["FR"]
     tower = replace(french.two_tower, calibration_queries=french.two_tower.calibration_queries[:0])
     countries = {**content.countries, "FR": replace(french, two_tower=tower)}
-    with pytest.raises(RecallUnderTarget, match="FR, two_tower: 300 items need a graph, and there is no query"):
+    with pytest.raises(RecallUnderTarget, match="FR, two_tower: 300 items need an index, and there is no query"):
         publish(replace(content, countries=countries), root=tmp_path, name="tiny", version="v1", policy=POLICY)
 
 

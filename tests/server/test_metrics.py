@@ -54,7 +54,7 @@ def test_a_scrape_agrees_with_the_calls(server: RunningServer) -> None:
 def test_a_scrape_describes_the_bundle_and_the_workers(server: RunningServer) -> None:
     """What is served, by how many, with which indices."""
     metrics = server.metrics()
-    assert metrics[("shortlist_bundle_info", "1.1", "tiny", "v1")] == 1
+    assert metrics[("shortlist_bundle_info", "1.2", "tiny", "v1")] == 1
     assert metrics[("shortlist_workers",)] == 2
     assert metrics[("shortlist_country_items", "FR")] == 300
     assert metrics[("shortlist_country_items", "DE")] == 40

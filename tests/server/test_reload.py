@@ -45,7 +45,7 @@ def test_a_reload_under_load_loses_no_call(start: Start, publish_version: Publis
         assert not psutil.wait_procs(old, timeout=10)[1]
         assert len(server.workers()) == 2
         metrics = server.metrics()
-        assert metrics[("shortlist_bundle_info", "1.1", "tiny", "v2")] == 1
+        assert metrics[("shortlist_bundle_info", "1.2", "tiny", "v2")] == 1
         assert metrics[("shortlist_reloads_total", "ok")] == 1
         assert metrics[("shortlist_workers",)] == 2
 

@@ -77,7 +77,7 @@ def test_embeddings_are_given_on_request(stub: RetrievalStub, france: CountryCon
 def test_serving_info_is_complete(stub: RetrievalStub) -> None:
     """Limits, profiles, features, and each country's sources with what filters can use."""
     info = stub.GetServingInfo(pb.GetServingInfoRequest())
-    assert (info.format_version, info.max_excluded, info.max_batch) == ("1.1", 20_000, 256)
+    assert (info.format_version, info.max_excluded, info.max_batch) == ("1.2", 20_000, 256)
     assert [(one.name, one.fusion) for one in info.profiles] == [
         ("default", "reciprocal_rank"),
         ("led", "single"),

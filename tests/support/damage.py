@@ -41,6 +41,7 @@ from graph_damage import (
     link_to_nowhere,
     upper_link_to_nowhere,
     upper_links_to_the_ground,
+    with_m,
 )
 from index_store import errors
 
@@ -217,7 +218,8 @@ DAMAGES: dict[str, tuple[Damage, type[errors.BundleError]]] = {
     "index with one vector changed": (ground_word(3, 1 + 16 + 2, 0), errors.IndexMismatch),
     "index enters at nowhere": (header(48, 1 << 60), errors.IndexMismatch),
     "index claims other dimensions": (header(32, 4), errors.IndexMismatch),
-    "index with another M": (set_at("countries", "FR", "led", "m", value=4), errors.IndexMismatch),
+    "index with another M": (manifest_edit(with_m(4)), errors.IndexMismatch),
+    "M not on the curve": (set_at("countries", "FR", "led", "m", value=4), errors.RecallUnderTarget),
     "vectors of another model": (array(FR_VECTORS, negated), errors.IndexMismatch),
     "recall under target": (
         manifest_edit(lambda m: m["countries"]["FR"]["led"].update(recall_target=0.9999)),

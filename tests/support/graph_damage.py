@@ -1,7 +1,9 @@
 """The ways to damage an hnswlib graph: FR's, over LED's vectors."""
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from damage_tools import FR_INDEX, Damage, resealed
 
@@ -18,6 +20,18 @@ def header(offset: int, value: int) -> Damage:
         path.write_bytes(bytes(raw))
 
     return resealed(damage)
+
+
+def with_m(m: int) -> Callable[[dict[str, Any]], None]:
+    """Let a manifest say another M of FR's graph, on its curve, too."""
+
+    def change(manifest: dict[str, Any]) -> None:
+        led = manifest["countries"]["FR"]["led"]
+        led["m"] = m
+        for point in led["curve"]:
+            point["m"] = m
+
+    return change
 
 
 def link_to_nowhere(bundle: Path) -> None:

@@ -16,9 +16,10 @@ from index_store.catalog import Catalog
 from index_store.country import Country
 from index_store.hnsw import HnswIndex
 from index_store.index import ExactIndex, Index
+from index_store.index_entry import VectorEntry
 from index_store.item_interaction import ItemInteractionShard, Pairs
 from index_store.led import LedShard
-from index_store.manifest import PairsEntry, PdnEntry, TwoTowerEntry, VectorEntry
+from index_store.manifest import PairsEntry, PdnEntry, TwoTowerEntry
 from index_store.pdn import PdnShard
 from index_store.two_tower import TwoTowerShard
 from models.errors import EncoderError

@@ -97,6 +97,12 @@ def older(change: Callable[[dict[str, Any]], object]) -> Damage:
         for place in (manifest, *manifest["countries"].values()):
             for field in ("pdn_triggers", "item_interaction", "prices", "two_tower", "pdn"):
                 place.pop(field, None)
+        for led in (each["led"] for each in manifest["countries"].values()):
+            for field in ("scann", "reason"):
+                led.pop(field)
+            led["curve"] = [
+                {key: point[key] for key in ("space", "ef", "recall", "search_us")} for point in led["curve"]
+            ]
         change(manifest)
 
     return manifest_edit(damage)

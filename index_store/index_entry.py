@@ -1,0 +1,101 @@
+"""What a manifest says of one index: engine, settings, measured curve. Reads no file."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+_MOST = 2**31 - 1  # what hnswlib, numpy and the wire can all count to
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
+Positive = Annotated[int, msgspec.Meta(ge=1, le=_MOST)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Space = Literal["ip", "l2_augmented"]
+Engine = Literal["exact", "hnsw", "scann"]
+
+_OWN_SETTINGS = {"hnsw": "space and ef", "scann": "leaves and reorder", "exact": "no setting"}
+
+
+class CurvePoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One measured setting of an engine: recall@recall_k, and the median time of one search in microseconds.
+
+    hnsw: space and ef, and m from format 1.2 on. scann: how many leaves are searched, how many rows reordered. exact
+    has no setting.
+    """
+
+    recall: Share
+    search_us: Annotated[float, msgspec.Meta(ge=0)]
+    engine: Engine = "hnsw"
+    space: Space | None = None
+    ef: Positive | None = None
+    m: Positive | None = None
+    leaves: Positive | None = None
+    reorder: Positive | None = None
+
+    def __post_init__(self) -> None:
+        own = {"hnsw": (self.space, self.ef), "scann": (self.leaves, self.reorder), "exact": ()}[self.engine]
+        given = (self.space, self.ef, self.m, self.leaves, self.reorder)
+        with_m = int(self.engine == "hnsw" and self.m is not None)
+        if None in own or sum(value is not None for value in given) != len(own) + with_m:
+            message = f"a point of engine {self.engine} has {_OWN_SETTINGS[self.engine]}, and nothing of other engines"
+            raise ValueError(message)
+
+
+class ScannEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a ScaNN index was built, and how much of it one search for `recall_k` rows looks at.
+
+    leaves: what the k-means tree was asked to have. block: dimensions that one code of product quantisation stands for.
+    soar: the weight of SOAR's second assignment, None without one. seed: of all that is drawn.
+    search_leaves, reorder: leaves searched, and rows whose inner products are computed, per search.
+    """
+
+    leaves: Positive
+    block: Positive
+    soar: Annotated[float, msgspec.Meta(ge=0, le=1000)] | None
+    seed: Count
+    search_leaves: Positive
+    reorder: Positive
+
+
+class VectorEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Vectors of `dim` dimensions and how they are searched; space to ef_construction are hnsw's, None for others.
+
+    `recall` is the mean share of the exact top `recall_k` that the search finds, over `queries` held-out users' vectors
+    of which `own_queries` are this country's own. `reason` says to a person why this engine and setting were chosen.
+    """
+
+    dim: Positive
+    engine: Engine
+    recall_k: Positive
+    recall_target: Share
+    recall: Share
+    queries: Count
+    own_queries: Count
+    curve: tuple[CurvePoint, ...]
+    space: Space | None = None
+    ef: Positive | None = None
+    m: Positive | None = None
+    ef_construction: Positive | None = None
+    scann: ScannEntry | None = None
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        graph = (self.space, self.ef, self.m, self.ef_construction)
+        if self.engine == "hnsw" and None in graph:
+            message = "engine hnsw needs space, ef, m and ef_construction"
+            raise ValueError(message)
+        if self.engine != "hnsw" and graph != (None, None, None, None):
+            message = f"engine {self.engine} takes no space, ef, m or ef_construction"
+            raise ValueError(message)
+        if (self.engine == "scann") != (self.scann is not None):
+            message = "engine scann needs its settings, other engines take none of them"
+            raise ValueError(message)
+
+    def chosen(self, point: CurvePoint) -> bool:
+        """Whether this is the point that is searched with; bundles before 1.2 name no M in their points."""
+        if point.engine != self.engine:
+            return False
+        if self.engine == "exact":
+            return True
+        if self.scann is not None:
+            return (point.leaves, point.reorder) == (self.scann.search_leaves, self.scann.reorder)
+        return (point.space, point.ef) == (self.space, self.ef) and point.m in {None, self.m}

@@ -1,0 +1,201 @@
+"""Builds what the policy's engines may search with, and measures each over a grid of efforts, up to good enough."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from index_store.content import IndexPolicy
+from index_store.engines import scann_engine
+from index_store.hnsw import HnswIndex
+from index_store.index import ExactIndex, Index
+from index_store.index_entry import CurvePoint, ScannEntry, Space
+from index_store.layout import GRAPH, SCANN_FOLDER
+from index_store.recall import GoldenSearch, Truth, golden_recall
+
+if TYPE_CHECKING:
+    from index_store.scann_index import ScannIndex
+
+# what ScaNN's work costs in ns over 1M x 101 floats (docs/engines.md); only their ratio matters, and only to order it
+_CODE_NS = 2
+_REORDER_NS = 130
+_ENOUGH = 0.002  # of recall: where more rows to reorder bring less than that, only more leaves help
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What an index must reach: recall on held-out users' queries, and on the searches of golden requests."""
+
+    truth: Truth
+    golden: Sequence[GoldenSearch]
+    target: float
+
+
+class Built(Protocol):
+    """An index that was built, and its settings."""
+
+    @property
+    def index(self) -> Index:
+        """What is searched."""
+
+    def set_effort(self, point: CurvePoint) -> None:
+        """Search as the point says."""
+
+    def facts(self, point: CurvePoint) -> dict[str, Any]:
+        """What the manifest says of this index, searched as the point says."""
+
+    def save(self, folder: Path) -> None:
+        """Write the index's files beside the vectors that lie in `folder`."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A point of the curve, the share of the golden answers that the same setting finds, and whose point it is."""
+
+    point: CurvePoint
+    golden_recall: float
+    built: Built
+    work: float
+    """Orders the points of one engine, by counts and not by the clock."""
+
+    def reaches(self, target: float) -> bool:
+        """Whether both recalls are at or above the target."""
+        return self.point.recall >= target and self.golden_recall >= target
+
+
+@dataclass(frozen=True)
+class Everything:
+    """Exact search: nothing is built, and nothing can be set."""
+
+    index: ExactIndex
+
+    def set_effort(self, point: CurvePoint) -> None:
+        """There is only one effort."""
+
+    def facts(self, point: CurvePoint) -> dict[str, Any]:  # noqa: ARG002
+        """Nothing but the engine."""
+        return {"engine": "exact"}
+
+    def save(self, folder: Path) -> None:
+        """There are no files."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """An HNSW graph of one space and M."""
+
+    index: HnswIndex
+    space: Space
+    m: int
+    ef_construction: int
+
+    def set_effort(self, point: CurvePoint) -> None:
+        """See `Built`."""
+        self.index.set_ef(point.ef or 1)
+
+    def facts(self, point: CurvePoint) -> dict[str, Any]:
+        """See `Built`."""
+        own = {"space": self.space, "ef": point.ef, "m": self.m, "ef_construction": self.ef_construction}
+        return {"engine": "hnsw", **own}
+
+    def save(self, folder: Path) -> None:
+        """See `Built`."""
+        self.index.save(folder / GRAPH)
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A ScaNN index; `entry` has the efforts it was built to default to."""
+
+    index: "ScannIndex"
+    entry: ScannEntry
+
+    def set_effort(self, point: CurvePoint) -> None:
+        """See `Built`."""
+        self.index.set_effort(point.leaves or 1, point.reorder or 1)
+
+    def facts(self, point: CurvePoint) -> dict[str, Any]:
+        """See `Built`."""
+        entry = msgspec.structs.replace(self.entry, search_leaves=point.leaves, reorder=point.reorder)
+        return {"engine": "scann", "scann": entry}
+
+    def save(self, folder: Path) -> None:
+        """See `Built`."""
+        self.index.save(folder / SCANN_FOLDER)
+
+
+def measured_exactly(vectors: NDArray[np.float32], goal: Goal) -> list[Measured]:
+    """Measure exact search; its recall is 1 whatever rounding says."""
+    built = Everything(ExactIndex(vectors))
+    _, search_us = goal.truth.measure(built.index)
+    return [Measured(CurvePoint(engine="exact", recall=1.0, search_us=search_us), 1.0, built, 0.0)]
+
+
+def measured_graph(
+    vectors: NDArray[np.float32], goal: Goal, policy: IndexPolicy, space: Space, m: int
+) -> list[Measured]:
+    """Build a graph; measure rising ef until the target has been passed once more: later points only cost time."""
+    index = HnswIndex.build(vectors, space, m=m, ef_construction=policy.ef_construction, seed=policy.seed)
+    built = Graph(index, space, m, policy.ef_construction)
+    found: list[Measured] = []
+    # hnswlib searches with max(ef, k): a smaller ef would look as good here and be worse for a smaller k
+    for ef in sorted({max(ef, goal.truth.k) for ef in policy.ef_grid}):
+        setting = CurvePoint(engine="hnsw", space=space, ef=ef, m=m, recall=0.0, search_us=0.0)
+        found.append(_measured(built, setting, goal, work=ef))
+        if len(found) > 1 and found[-2].reaches(goal.target):
+            break
+    return found
+
+
+def measured_tree(vectors: NDArray[np.float32], goal: Goal, policy: IndexPolicy) -> list[Measured]:
+    """Build a ScaNN index and measure it; `ScannUnfit` if these vectors make none. Ask `scann_engine` first.
+
+    For each number of leaves more and more rows are reordered, until the target is reached or more bring nothing;
+    numbers of leaves rise until one reaches the target with the fewest rows: from there on everything costs more.
+    """
+    engine = scann_engine()
+    if engine is None:
+        message = "ScaNN is not installed"
+        raise RuntimeError(message)
+    entry = scann_entry(len(vectors), goal.truth.k, policy)
+    built = Tree(engine.build(vectors, goal.truth.k, entry), entry)
+    rows_per_leaf = len(vectors) * (1 if entry.soar is None else 2) / entry.leaves
+    reorders = sorted({min(round(goal.truth.k * each), len(vectors)) for each in policy.reorder_grid})
+    found: list[Measured] = []
+    for leaves in sorted({min(each, entry.leaves) for each in policy.leaves_grid}):
+        for reorder in reorders:
+            setting = CurvePoint(engine="scann", leaves=leaves, reorder=reorder, recall=0.0, search_us=0.0)
+            work = leaves * rows_per_leaf * _CODE_NS + reorder * _REORDER_NS
+            found.append(_measured(built, setting, goal, work))
+            if found[-1].reaches(goal.target) or _brings_nothing(found):
+                break
+        if found[-1].reaches(goal.target) and found[-1].point.reorder == reorders[0]:
+            break
+    return found
+
+
+def _brings_nothing(found: Sequence[Measured]) -> bool:
+    """Whether the last point adds nothing to the one before, of the same number of leaves."""
+    if len(found) < 2 or found[-1].point.leaves != found[-2].point.leaves:  # noqa: PLR2004 - a pair
+        return False
+    return found[-1].point.recall < found[-2].point.recall + _ENOUGH
+
+
+def scann_entry(count: int, k: int, policy: IndexPolicy) -> ScannEntry:
+    """Say how ScaNN builds an index of `count` vectors; its efforts are set by every search."""
+    leaves = policy.scann_leaves or max(round(2 * count**0.5), 1)
+    soar = policy.scann_soar if count >= policy.scann_soar_from else None
+    return ScannEntry(
+        leaves=leaves, block=policy.scann_block, soar=soar, seed=policy.seed, search_leaves=leaves, reorder=k
+    )
+
+
+def _measured(built: Built, setting: CurvePoint, goal: Goal, work: float) -> Measured:
+    built.set_effort(setting)
+    found, search_us = goal.truth.measure(built.index)
+    point = msgspec.structs.replace(setting, recall=found, search_us=search_us)
+    return Measured(point, golden_recall(built.index, goal.golden), built, work)
