@@ -23,11 +23,17 @@ def grouped(rows: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return words & _PLACE_MASK, np.flatnonzero(begins)
 
 
-def best_places(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """Find the places of the min(k, n) largest of (n,) scores, best first; equal ones by lower place."""
+def best_places(scores: NDArray[np.float32], k: int, rows: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+    """Find the places of the min(k, n) largest of (n,) scores, best first; equal ones by lower place, or by lower row.
+
+    rows: (n,) different ones, where places are not in their order.
+    """
     if k < len(scores):
-        # all that tie with the k-th stay in, or the lower place would not be sure to win
+        # all that tie with the k-th stay in, or the lower one would not be sure to win
         places = np.flatnonzero(scores >= -np.partition(-scores, k - 1)[k - 1])
     else:
         places = np.arange(len(scores))
+    if rows is not None:
+        places = places[np.lexsort((rows[places], -scores[places]))]
+        return places[:k]
     return places[np.argsort(-scores[places], kind="stable")[:k]]

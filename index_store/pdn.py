@@ -6,6 +6,7 @@ gives each one's neighbours, and paths to one item are added up. Nothing is ever
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from index_store.arrays import load_array
 from index_store.errors import PathsInvalid
-from index_store.grouping import best_places, grouped
+from index_store.grouping import best_places
 from index_store.layout import pdn_array
 from index_store.manifest import PdnEntry
 from index_store.vectors import load_vectors
@@ -122,15 +123,15 @@ class PdnShard:
 
         trigger_rows: (L,) different rows, weights: (L,) t_uj, user_vector: (d + 1,). Only the m triggers of the largest
         weights count (equal ones by lower row); m is `triggers` where it is None. `keep` is asked once, for all
-        candidates, ascending.
+        candidates. One thread at a time: sums are made in memory that is kept.
         """
-        rows, gains, followed = self._gather(trigger_rows, weights, self.triggers if m is None else m)
+        rows, gains, followed = self._follow(trigger_rows, weights, self.triggers if m is None else m)
         if keep is not None:
             kept = keep(rows)
             rows, gains = rows[kept], gains[kept]
         # np.take gathers rows twice as fast as an index does
         scores = gains + softplus(np.take(self.item_vectors, rows, axis=0) @ user_vector)
-        best = best_places(scores, k)
+        best = best_places(scores, k, rows)
         return PathCandidates(rows[best], scores[best], followed, len(rows))
 
     def paths(
@@ -162,18 +163,36 @@ class PdnShard:
             direct=softplus(np.take(self.item_vectors, rows, axis=0) @ user_vector),
         )
 
-    def _gather(
+    def _follow(
         self, trigger_rows: NDArray[np.int64], weights: NDArray[np.float32], m: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], int]:
-        """Follow the best m triggers: candidates ascending, the sum of each one's paths, and the number of paths."""
+        """Follow the best m triggers: candidates in any order, the sum of each one's paths, and the number of paths.
+
+        Nothing is sorted: paths are added up at their rows, in an array of the catalogue's size of which only these
+        places are touched. Missing neighbours, -1, come to lie in its last place, which is no row's.
+        """
         top = _top(trigger_rows, weights, m)
         followed = trigger_rows[top]
-        targets = self.neighbours[followed].ravel()
-        gains = softplus((weights[top, None] + self.scores[followed]).ravel())
-        order, starts = grouped(targets)
-        if not len(order):
-            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32), 0
-        return targets[order[starts]].astype(np.int64), np.add.reduceat(gains[order], starts), len(order)
+        targets = self.neighbours.take(followed, axis=0).ravel()
+        gains = softplus((weights[top, None] + self.scores.take(followed, axis=0)).ravel())
+        sums, marks = self._scratch
+        sums[targets] = 0.0
+        np.add.at(sums, targets, gains)
+        # the last path to a row leaves its mark: one place for each row
+        paths = np.arange(len(targets), dtype=np.int32)
+        marks[targets] = paths
+        rows = targets[marks.take(targets, mode="wrap") == paths]
+        missing = 0
+        if len(rows) and np.minimum.reduce(rows) < 0:
+            rows = rows[rows >= 0]
+            missing = int(np.count_nonzero(targets < 0))
+        return rows.astype(np.int64), sums.take(rows), len(targets) - missing
+
+    @cached_property
+    def _scratch(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Sums and marks by row, (N + 1,) each: pages that no path leads to are never made."""
+        places = len(self.neighbours) + 1
+        return np.zeros(places, dtype=np.float32), np.zeros(places, dtype=np.int32)
 
 
 def softplus(logits: NDArray[np.float32]) -> NDArray[np.float32]:

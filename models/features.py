@@ -131,7 +131,9 @@ class Transforms:
             return np.array(ids, dtype=np.int64)
         if len(raw) <= _FEW:
             numbers = [_one_number(each, value) for value in raw]
-            return np.array(numbers, dtype=np.int64 if each.kind == "bucket" else np.float32)
+            if each.kind == "bucket":
+                return np.array(numbers, dtype=np.int64)
+            return np.array(numbers, dtype=np.float32)
         given = np.array([math.nan if value is None else value for value in raw], dtype=np.float64)
         missing = np.isnan(given)
         if each.kind == "bucket":
