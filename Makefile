@@ -25,8 +25,16 @@ serve: $(VENV)/.run
 	exec $(BIN)/shortlist serve --config deploy/demo.toml
 
 ## test: the whole suite
-test: $(VENV)/.dev
+test: $(VENV)/.dev tools
 	$(BIN)/python -m pytest
+
+.PHONY: tools
+
+## tools: what the tests take from Debian (h2load); without it they are skipped, and say so
+tools:
+	@command -v h2load >/dev/null || { \
+	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends nghttp2-client; } >/dev/null 2>&1 \
+	  || echo "h2load cannot be installed (apt-get as root, package nghttp2-client): its tests will be skipped"; }
 
 ## smoke: train, publish, serve, compare answers with numpy, stop; unattended
 smoke: $(VENV)/.dev demo

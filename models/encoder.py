@@ -57,6 +57,11 @@ class OnnxEncoder:
         encoder._probe()
         return encoder
 
+    @property
+    def session_options(self) -> "onnxruntime.SessionOptions":
+        """What the session was opened with."""
+        return self._session.get_session_options()
+
     def encode(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """Compute the (B, D) or (L,) float32 output; `EncoderError` if the graph fails or gives a non-finite value.
 
