@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from shortlist_training.leave_one_out import Ranks
 from shortlist_training.neighbourhood import LinearConfig
 from shortlist_training.pdn.comparison import BaselineConfig, genre_similarity
 from shortlist_training.pdn.model import PdnConfig
@@ -16,6 +17,7 @@ from shortlist_training.pdn.towers import TowerConfig
 from shortlist_training.pdn.train import TrainConfig
 from shortlist_training.pdn.warm_start import FactorConfig
 from shortlist_training.reproduction import pdn, pdn_pinterest, pdn_rankers
+from shortlist_training.reproduction.kept_ranks import kept
 from shortlist_training.reproduction.newest import newest_rarity
 from shortlist_training.reproduction.parts import Cell, PartContext, PartResult
 from shortlist_training.reproduction.pdn_data import Settings
@@ -49,6 +51,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PartContext:
     timed = {"user_id": users, "item_id": items, "timestamp": np.arange(len(users))}
     pq.write_table(pa.table(timed), tmp_path / "ml-100k/interactions.parquet")
     monkeypatch.setattr(pdn, "SETTINGS", small())
+    (tmp_path / "work").mkdir()
     return PartContext(tmp_path, tmp_path / "work", 1, 1, lambda _label, _done, _total: None)
 
 
@@ -103,6 +106,20 @@ def test_the_comparison_has_every_method_with_its_interval(context: PartContext)
             assert difference.value == pytest.approx(ours.value - other.value)
     assert found.plots[1].matrix_labels == ("Action", "Comedy", "Drama")
     assert [curve.label for curve in found.plots[0].curves] == ["k 3", "k 20"]
+
+
+def test_methods_that_are_measured_are_not_measured_again(tmp_path: Path) -> None:
+    """An interrupted part finds the places of its work folder, in the same order and under the same names."""
+    asked: list[str] = []
+
+    def measure() -> dict[str, Ranks]:
+        asked.append("once")
+        return {name: Ranks(np.array([3, at]), np.array([9, 1])) for at, name in enumerate(("EASE (lambda 2)", "a/b"))}
+
+    first, again = (kept(tmp_path, "linear", measure) for _ in range(2))
+    assert list(first) == list(again) == ["EASE (lambda 2)", "a/b"]
+    assert again["a/b"].sampled.tolist() == [3, 1]
+    assert asked == ["once"]
 
 
 def test_the_ablations_are_all_measured(context: PartContext) -> None:
@@ -165,6 +182,7 @@ def pinterest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PartContext:
         discounts=(0.0,),
     )
     monkeypatch.setattr(pdn_pinterest, "SETTINGS", settings)
+    (tmp_path / "work").mkdir()
     return PartContext(tmp_path, tmp_path / "work", 1, 1, lambda _label, _done, _total: None)
 
 

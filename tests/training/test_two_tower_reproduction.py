@@ -16,7 +16,6 @@ from shortlist_training.reproduction.mns_tables import (
     DIFFERENCES,
     MNS,
     SOFTMAX,
-    View,
     cold_remark,
     comparison_table,
     difference_table,
@@ -27,6 +26,7 @@ from shortlist_training.reproduction.mns_tables import (
     sweep_remarks,
     sweep_table,
 )
+from shortlist_training.reproduction.mns_view import View
 from shortlist_training.reproduction.parts import Cell, PartContext, PartResult
 from shortlist_training.time_split import popularity_groups
 from shortlist_training.two_tower.experiment import Run

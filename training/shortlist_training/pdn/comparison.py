@@ -1,6 +1,6 @@
 """The models that PDN is compared with, each tuned on validation items and then given all of the training log."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from shortlist_training.baselines import ease, gram, popularity
-from shortlist_training.leave_one_out import Cases, Scorer, history_scorer, ndcg, ranks
+from shortlist_training.leave_one_out import Cases, Ranks, Scorer, history_scorer, ndcg, ranks
 from shortlist_training.neighbourhood import cosine, nearest, pearson, rarer_first, slim
 from shortlist_training.pdn.features import Profiles
 from shortlist_training.pdn.towers import TowerConfig, item_similarity, tower_scorer, train_towers
@@ -50,6 +50,11 @@ class Chosen:
     name: str
     scorer: Scorer
     setting: str
+
+
+def places_of(chosen: Iterable[Chosen], test: Cases) -> dict[str, Ranks]:
+    """Rank by each method, under its name with what validation chose."""
+    return {f"{one.name} ({one.setting})" if one.setting else one.name: ranks(one.scorer, test) for one in chosen}
 
 
 def validation_ndcg(score: Scorer, validation: Cases) -> tuple[float, float]:
@@ -110,9 +115,12 @@ class _Discounts(Generic[Setting]):
         plain = {one: value for one, value in self._found.items() if one[1] == 0.0}
         rest = {one: value for one, value in self._found.items() if one[1] > 0.0}
         matrix = gram(test.history)
+        solved: dict[Setting, Weights] = {}
         for setting, power in (*leaders(plain), *(leaders(rest)[:1] if rest else ())):
             words = f"{shown(setting)}, score / share^{power:g}" if power else shown(setting)
-            weights = solve(matrix, setting)
+            if setting not in solved:
+                solved[setting] = solve(matrix, setting)
+            weights = solved[setting]
             yield Chosen(f"{name}, discounted" if power else name, _discounted(test.history, weights, power), words)
 
 

@@ -10,7 +10,7 @@ MODULES = {
     "led": "shortlist_training.reproduction.led",
     "pdn": "shortlist_training.reproduction.pdn",
     "item-interaction": "shortlist_training.reproduction.item_interaction",
-    "mns": "shortlist_training.reproduction.mns",
+    "mns": "shortlist_training.reproduction.mns_parts",
 }
 ALL = "all"
 

@@ -5,7 +5,7 @@ is cold to a model trained before, and makes a ninth of October's first purchase
 too, but two users in three rate on one day only: after a cut by time there are few known users to predict for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
@@ -23,7 +23,6 @@ from shortlist_training.reproduction.mns_tables import (
     MNS_OF_THE_DAY,
     OURS,
     SOFTMAX,
-    View,
     cold_remark,
     comparison_table,
     difference_table,
@@ -34,6 +33,7 @@ from shortlist_training.reproduction.mns_tables import (
     sweep_remarks,
     sweep_table,
 )
+from shortlist_training.reproduction.mns_view import ONLINE_RETAIL, View, Words
 from shortlist_training.reproduction.parts import Part, PartContext, PartResult
 from shortlist_training.time_split import TimeSplit, popularity_groups
 from shortlist_training.two_tower.dataset import DataConfig, RetrievalData, build
@@ -72,8 +72,8 @@ def run_comparison(context: PartContext) -> PartResult:
     """Table 1: sampled softmax, batch negatives and MNS with the same number of negatives, each with all seeds."""
     data = load(context, COMPARISON)
     told = told_lengths(data, LENGTHS, lambda length: _shortened(context, length))
-    measured = _compared(context, data, told)
-    view = _view(data, COMPARISON, context.seed)
+    measured = compared(context, data, COMPARISON, told)
+    view = view_of(data, COMPARISON, context.seed)
     histories, by_history = history_table(measured, view, COMPARISON.data.history, context.seed)
     deciles, by_decile = decile_table(measured, view, data.counts, context.seed)
     return PartResult(
@@ -89,23 +89,24 @@ def run_comparison(context: PartContext) -> PartResult:
             *order_remarks(measured, view, context.seed),
             *group_remarks(measured, view, context.seed),
             cold_remark(measured, view, context.seed),
-            _softmax_remark(measured[SOFTMAX], _powers(context, data, told), context.seed),
+            softmax_remark(measured[SOFTMAX], powers_tried(context, data, COMPARISON, told), context.seed),
         ),
     )
 
 
-def _compared(context: PartContext, data: RetrievalData, told: Told) -> dict[str, Measured]:
-    base = TrainConfig(NEGATIVES, epochs=COMPARISON.epochs, patience=COMPARISON.patience, threads=context.threads)
-    mixed, model = replace(base, batch=BATCH, uniform=NEGATIVES - BATCH), COMPARISON.model
-    tried = _powers(context, data, told)
+def compared(context: PartContext, data: RetrievalData, settings: Settings, told: Told) -> dict[str, Measured]:
+    """Train table 1's models on some data, each with all seeds."""
+    base = TrainConfig(NEGATIVES, epochs=settings.epochs, patience=settings.patience, threads=context.threads)
+    mixed, model = replace(base, batch=BATCH, uniform=NEGATIVES - BATCH), settings.model
+    tried = powers_tried(context, data, settings, told)
     power = max(tried, key=lambda power: tried[power])
     runs = {
-        SOFTMAX: (_softmax_name(power), _softmax(context, power)),
+        SOFTMAX: (_softmax_name(power), _softmax(context, settings, power)),
         BATCH_NEGATIVES: ("batch", Run("two-tower", base, model=model)),
         MNS: ("mns", Run("two-tower", mixed, model=model)),
         MNS_OF_THE_DAY: ("mns-training-day", Run("two-tower", mixed, "training day", model)),
     }
-    seeds = _seeds(COMPARISON, context.seed)
+    seeds = seeds_of(settings, context.seed)
     found = {name: measure(context, data, short, run, seeds, told) for name, (short, run) in runs.items()}
     return {"popularity": popularity(data, told), **found}
 
@@ -113,23 +114,21 @@ def _compared(context: PartContext, data: RetrievalData, told: Told) -> dict[str
 def run_sweep(context: PartContext) -> PartResult:
     """Table 2: MNS with a fixed B and growing B'."""
     data = load(context, SWEEP_SETTINGS)
-    base = TrainConfig(BATCH, epochs=SWEEP_SETTINGS.epochs, patience=SWEEP_SETTINGS.patience, threads=context.threads)
-    measured = {
-        uniform: measure(
-            context,
-            data,
-            f"uniform-{uniform}",
-            Run("two-tower", replace(base, uniform=uniform), SWEEP_INDEX, SWEEP_SETTINGS.model),
-            _seeds(SWEEP_SETTINGS, context.seed),
-        )
-        for uniform in SWEEP
-    }
-    view = _view(data, SWEEP_SETTINGS, context.seed)
+    measured = swept(context, data, SWEEP_SETTINGS, SWEEP)
+    view = view_of(data, SWEEP_SETTINGS, context.seed)
     return PartResult(
         tables=(sweep_table(measured, view, BATCH, context.seed),),
         plots=(sweep_plot(measured, view, BATCH, context.seed),),
         remarks=sweep_remarks(measured, view, BATCH, context.seed),
     )
+
+
+def swept(context: PartContext, data: RetrievalData, settings: Settings, sizes: Sequence[int]) -> dict[int, Measured]:
+    """Train MNS with each B' and all seeds."""
+    base = TrainConfig(BATCH, epochs=settings.epochs, patience=settings.patience, threads=context.threads)
+    runs = {size: Run("two-tower", replace(base, uniform=size), SWEEP_INDEX, settings.model) for size in sizes}
+    seeds = seeds_of(settings, context.seed)
+    return {size: measure(context, data, f"uniform-{size}", run, seeds) for size, run in runs.items()}
 
 
 def load(context: PartContext, settings: Settings) -> RetrievalData:
@@ -141,32 +140,33 @@ def load(context: PartContext, settings: Settings) -> RetrievalData:
     return build(interactions, ingested.items, settings.split, settings.data)
 
 
-def _softmax(context: PartContext, power: float) -> Run:
+def _softmax(context: PartContext, settings: Settings, power: float) -> Run:
     config = TrainConfig(
         NEGATIVES,
         draws=NEGATIVES,
         power=power,
-        epochs=COMPARISON.epochs,
-        patience=COMPARISON.patience,
+        epochs=settings.epochs,
+        patience=settings.patience,
         threads=context.threads,
     )
-    return Run("softmax", config, model=COMPARISON.model)
+    return Run("softmax", config, model=settings.model)
 
 
 def _softmax_name(power: float) -> str:
     return f"softmax, power {power:g}"
 
 
-def _powers(context: PartContext, data: RetrievalData, told: Told) -> dict[float, float]:
+def powers_tried(context: PartContext, data: RetrievalData, settings: Settings, told: Told) -> dict[float, float]:
     """Train the baseline with each sampling distribution and the first seed: validation Recall@50."""
     found = {}
     for power in POWERS:
-        run = measure(context, data, _softmax_name(power), _softmax(context, power), [context.seed], told)
+        run = measure(context, data, _softmax_name(power), _softmax(context, settings, power), [context.seed], told)
         found[power] = float(run.validation[0])
     return found
 
 
-def _softmax_remark(chosen: Measured, tried: Mapping[float, float], seed: int) -> str:
+def softmax_remark(chosen: Measured, tried: Mapping[float, float], seed: int) -> str:
+    """Say what the baseline draws by."""
     assert chosen.train is not None  # noqa: S101 - the baseline is trained
     found = ", ".join(f"{score:.4f} at power {power:g}" for power, score in tried.items())
     return (
@@ -179,16 +179,18 @@ def _shortened(context: PartContext, length: int) -> RetrievalData:
     return load(context, replace(COMPARISON, data=replace(COMPARISON.data, history=length)))
 
 
-def _seeds(settings: Settings, first: int) -> tuple[int, ...]:
+def seeds_of(settings: Settings, first: int) -> tuple[int, ...]:
+    """List the seeds that each model trains with."""
     return tuple(range(first, first + settings.seeds))
 
 
-def _view(data: RetrievalData, settings: Settings, seed: int) -> View:
+def view_of(data: RetrievalData, settings: Settings, seed: int, words: Words = ONLINE_RETAIL) -> View:
+    """Say whose the test labels are, and of which items."""
     rows = data.of("test")
     wanted = data.labels[rows].tocoo()
     groups = popularity_groups(data.counts, settings.head_share)
     owners, items = data.users[rows][wanted.row], wanted.col.astype(np.int64)
-    return View(owners, items, groups, len(rows), _seeds(settings, seed))
+    return View(owners, items, groups, len(rows), seeds_of(settings, seed), words)
 
 
 def _settings(settings: Settings, **more: object) -> dict[str, object]:

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from shortlist_training.metrics import DECILES, deciles
 from shortlist_training.reproduction.mns_runs import Measured
-from shortlist_training.reproduction.mns_tables import RECALL_NAMES, View, cell
+from shortlist_training.reproduction.mns_tables import RECALL_NAMES, cell
+from shortlist_training.reproduction.mns_view import View
 from shortlist_training.reproduction.parts import Cell, Curve, Plot, ResultTable
 from shortlist_training.time_split import RECALL_AT, Recall
 

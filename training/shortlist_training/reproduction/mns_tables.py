@@ -1,16 +1,14 @@
 """Tables, plot and remarks of the MNS reproduction, made of ranks; the paper's numbers stand beside ours."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from shortlist_training.reproduction.mns_runs import Measured, Ranks
+from shortlist_training.reproduction.mns_runs import Measured
+from shortlist_training.reproduction.mns_view import ONLINE_RETAIL, View
 from shortlist_training.reproduction.parts import Cell, Curve, Plot, ResultTable
-from shortlist_training.time_split import RECALL_AT, Group, Recall, mean_over_runs
+from shortlist_training.time_split import RECALL_AT, Group, Recall
 
-BOOTSTRAP = 1000
 PAPER = {  # table 1: Recall@10, 50, 100
     "MLP with sampled softmax": (0.4283, 0.7226, 0.8351),
     "two-tower, batch negatives": (0.3987, 0.6439, 0.7287),
@@ -29,45 +27,6 @@ DIFFERENCES = ((MNS, SOFTMAX), (SOFTMAX, BATCH_NEGATIVES), (MNS, BATCH_NEGATIVES
 OURS = ((MNS_OF_THE_DAY, MNS), (MNS_OF_THE_DAY, SOFTMAX), (MNS_OF_THE_DAY, BATCH_NEGATIVES))
 MIDDLE = RECALL_AT[1]
 RECALL_NAMES = tuple(f"Recall@{k}" for k in RECALL_AT)
-
-
-@dataclass(frozen=True)
-class View:
-    """Who the test labels belong to. users, items (P,): each label's user and item; groups: (I,) masks of items.
-
-    seeds: what the models were trained with.
-    """
-
-    users: NDArray[np.int64]
-    items: NDArray[np.int64]
-    groups: Mapping[Group, NDArray[np.bool_]]
-    queries: int
-    seeds: Sequence[int]
-
-    def recall(self, ranks: Ranks, group: Group, k: int, seed: int) -> Recall:
-        """Measure Recall@k of one group's labels, the mean over trainings: ranks (S, P)."""
-        return self.recall_of(ranks, self.groups[group][self.items], k, seed)
-
-    def recall_of(self, ranks: Ranks, chosen: NDArray[np.bool_], k: int, seed: int) -> Recall:
-        """Measure Recall@k of some labels, (P,)."""
-        return mean_over_runs((ranks[:, chosen] < k).astype(np.float64), self.users[chosen], BOOTSTRAP, seed)
-
-    def difference(self, left: Measured, right: Measured, k: int, seed: int, group: Group = "all") -> Recall:
-        """Measure left's Recall@k minus right's on the same labels and seeds, with the interval of the difference."""
-        chosen = self.groups[group][self.items]
-        gained = (left.test < k).astype(np.float64) - (right.test < k)
-        return mean_over_runs(gained[:, chosen], self.users[chosen], BOOTSTRAP, seed)
-
-    def protocol(self, seed: int) -> str:
-        """Say what was measured on whom."""
-        trained = f"Seed {seed}" if len(self.seeds) == 1 else f"Means over the seeds {_listed(self.seeds)}"
-        over = "customers" if len(self.seeds) == 1 else "customers and seeds"
-        return (
-            f"Split by time: train before 2011-09-16, epochs chosen by Recall@50 on 2011-09-16..30, test October 2011; "
-            f"{self.queries} baskets of {len(np.unique(self.users))} customers, {len(self.users)} first purchases, "
-            f"ranked among all {len(self.groups['all'])} products that the customer has not bought. Recall over "
-            f"{{query, item}} pairs. {trained}; bootstrap over {over}, 95 %."
-        )
 
 
 def cell(found: Recall) -> Cell | None:
@@ -118,12 +77,12 @@ def group_table(measured: Mapping[str, Measured], view: View, seed: int) -> Resu
         rows.append((name, (*cells, cell(view.recall(run.cold, "cold", RECALL_AT[0], seed)))))
     sizes = {group: int(view.groups[group].sum()) for group in groups}
     labels = {group: int(view.groups[group][view.items].sum()) for group in groups}
-    described = ", ".join(f"{group}: {sizes[group]} products, {labels[group]} labels" for group in groups)
-    chance = RECALL_AT[0] / sizes["cold"]
+    described = ", ".join(f"{group}: {sizes[group]} {view.words.items}, {labels[group]} labels" for group in groups)
+    chance = RECALL_AT[0] / max(1, sizes["cold"])
     return ResultTable(
         title="Head, tail and cold items",
-        protocol=f"{view.protocol(seed)} Head: the most bought fifth of the products with training purchases; cold: "
-        f"none. {described}. Last column: only cold products are ranked; chance is {chance:.3f}.",
+        protocol=f"{view.protocol(seed)} Head: the most taken fifth of the {view.words.items} that training has; cold: "
+        f"the others. {described}. Last column: only cold {view.words.items} are ranked; chance is {chance:.3f}.",
         columns=(*columns, "cold among cold, Recall@10"),
         rows=tuple(rows),
     )
@@ -171,8 +130,8 @@ def sweep_plot(measured: Mapping[int, Measured], view: View, batch: int, seed: i
             )
         )
     return Plot(
-        name="mns-sweep",
-        title=f"MNS on Online Retail, B = {batch}",
+        name="mns-sweep" if view.words is ONLINE_RETAIL else "mns-sweep-movielens",
+        title=f"MNS on {view.words.name}, B = {batch}",
         x_label="negatives per row, B + B'",
         y_label="recall",
         log_x=True,
@@ -206,7 +165,7 @@ def group_remarks(measured: Mapping[str, Measured], view: View, seed: int) -> tu
         }
         shown = ", ".join(f"{name} {_signed(one)}" for name, one in found.items())
         share = labels[group] / max(1, sum(labels.values()))
-        remarks.append(f"Why: {group} products, {share:.0%} of the labels, Recall@{k}: {shown}.")
+        remarks.append(f"Why: {group} {view.words.items}, {share:.0%} of the labels, Recall@{k}: {shown}.")
     return tuple(remarks)
 
 
@@ -271,16 +230,14 @@ def _verdict(found: Sequence[Recall]) -> str:
 
 
 def _signed(found: Recall) -> str:
+    if found.value is None:
+        return "no label"
     return f"{found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
 
 
 def _ahead(left: Measured, right: Measured, k: int) -> str:
     better = (left.test < k).mean(axis=1) > (right.test < k).mean(axis=1)
     return f"{int(better.sum())} of {len(better)}"
-
-
-def _listed(seeds: Sequence[int]) -> str:
-    return ", ".join(str(seed) for seed in seeds)
 
 
 def _epochs(run: Measured) -> str:

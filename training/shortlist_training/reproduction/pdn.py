@@ -1,13 +1,13 @@
 """PDN against its paper on MovieLens-1M: table 2 with its ablations, greedy retrieval (eq. 14), and figure 8a."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 import torch
 
-from shortlist_training.leave_one_out import Cases, Ranks, Scorer, history_scorer, ranks
+from shortlist_training.leave_one_out import Ranks, Scorer, history_scorer, ranks
 from shortlist_training.pdn.comparison import (
     BaselineConfig,
     Chosen,
@@ -16,6 +16,7 @@ from shortlist_training.pdn.comparison import (
     choose_neighbourhoods,
     choose_slim,
     genre_similarity,
+    places_of,
     popular,
     towers,
 )
@@ -23,6 +24,7 @@ from shortlist_training.pdn.features import Profiles
 from shortlist_training.pdn.inference import Served, serve, softplus
 from shortlist_training.pdn.model import PdnConfig
 from shortlist_training.pdn.train import Epoch, TrainConfig
+from shortlist_training.reproduction.kept_ranks import kept
 from shortlist_training.reproduction.parts import Part, PartContext, PartResult, Plot
 from shortlist_training.reproduction.pdn_data import FILES, Data, Settings, fit, movielens, prepared, rarity_remark
 from shortlist_training.reproduction.pdn_greedy import greedy_loss
@@ -38,7 +40,7 @@ def run_comparison(context: PartContext) -> PartResult:
     """Measure PDN and item-based CF, SimNet alone, greedy retrieval, and similarity by genre."""
     torch.set_num_threads(context.threads)
     data, settings = _data(context), SETTINGS
-    places = _places(_baselines(data, settings.baselines, context), data.test)
+    places = _baselines(data, settings.baselines, context)
     strongest = {name: found for name, found in places.items() if name.startswith(STRONGEST)}
     rows = _rows(places, context.seed)
     model, epochs = fit(data, data.sizes, settings.fitting, "PDN", context)
@@ -78,7 +80,7 @@ def run_two_tower(context: PartContext) -> PartResult:
     (test, validation, profiles, _), config = movielens(context), SETTINGS.baselines
     named = {"DSSM": config.dssm, "YouTube DNN": config.youtube}
     chosen = towers(validation, test, profiles, named, context.seed, context.progress)
-    return PartResult((table("Two-tower models (table 2)", _rows(_places(chosen, test), context.seed)),))
+    return PartResult((table("Two-tower models (table 2)", _rows(places_of(chosen, test), context.seed)),))
 
 
 def ablations(whole: PdnConfig, fitting: TrainConfig) -> dict[str, tuple[PdnConfig, TrainConfig]]:
@@ -100,17 +102,20 @@ def _data(context: PartContext) -> Data:
     return replace(found, remarks=(rarity_remark(rarity), *found.remarks))
 
 
-def _baselines(data: Data, config: BaselineConfig, context: PartContext) -> Iterable[Chosen]:
-    yield popular(data.test)
-    yield from choose_neighbourhoods(data.validation, data.test, config, context.progress)
-    yield from choose_ease(data.validation, data.test, config, context.progress)
-    yield from choose_ials(data.validation, data.test, config, context.seed, context.progress)
-    yield from choose_slim(data.validation, data.test, config, context.progress)
-
-
-def _places(chosen: Iterable[Chosen], test: Cases) -> dict[str, Ranks]:
+def _baselines(data: Data, config: BaselineConfig, context: PartContext) -> dict[str, Ranks]:
     """Rank by each method, under its name with what validation chose."""
-    return {f"{one.name} ({one.setting})" if one.setting else one.name: ranks(one.scorer, test) for one in chosen}
+    test, validation, on = data.test, data.validation, context.progress
+    methods: dict[str, Callable[[], Iterable[Chosen]]] = {
+        "popularity": lambda: [popular(test)],
+        "neighbourhoods": lambda: choose_neighbourhoods(validation, test, config, on),
+        "ease": lambda: choose_ease(validation, test, config, on),
+        "ials": lambda: choose_ials(validation, test, config, context.seed, on),
+        "slim": lambda: choose_slim(validation, test, config, on),
+    }
+    found: dict[str, Ranks] = {}
+    for name, choose in methods.items():
+        found |= kept(context.work, name, lambda choose=choose: places_of(choose(), test))  # type: ignore[misc]
+    return found
 
 
 def _rows(places: Mapping[str, Ranks], seed: int) -> list[Row]:

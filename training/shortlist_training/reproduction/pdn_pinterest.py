@@ -17,6 +17,7 @@ from shortlist_training.pdn.comparison import (
     choose_ease,
     choose_ials,
     choose_neighbourhoods,
+    places_of,
     popular,
 )
 from shortlist_training.pdn.features import Fields, Profiles
@@ -24,6 +25,7 @@ from shortlist_training.pdn.inference import serve, softplus
 from shortlist_training.pdn.model import PdnConfig
 from shortlist_training.pdn.train import TrainConfig
 from shortlist_training.pdn.warm_start import FactorConfig
+from shortlist_training.reproduction.kept_ranks import kept
 from shortlist_training.reproduction.parts import Part, PartContext, PartResult, ResultTable
 from shortlist_training.reproduction.pdn_data import Data, Settings, fit, prepared
 from shortlist_training.reproduction.pdn_tables import Row, ahead, row, table
@@ -117,7 +119,7 @@ def run_pinterest(context: PartContext) -> PartResult:
     interactions, test_items = (context.data / name for name in FILES)
     test = read_pinterest(interactions, test_items, context.seed)
     validation = hold_out_one(test.history, context.seed)
-    places = {_named(one): ranks(one.scorer, test) for one in _baselines(test, validation, context)}
+    places = kept(context.work, "baselines", lambda: places_of(_baselines(test, validation, context), test))
     data = prepared(test, validation, profileless(*test.history.shape), 0.0, SETTINGS, context)
     ours, course = _pdn(data, context)
     rows = [_with_others(row(name, found, context.seed)) for name, found in (places | ours).items()]
@@ -161,10 +163,6 @@ def _with_others(ours: Row) -> Row:
     """Put Pinterest's numbers of others where MovieLens' are."""
     name, cells = ours
     return name, (*cells[:-1], *OTHERS.get(name.split(" (")[0], ("-", "-")))
-
-
-def _named(one: Chosen) -> str:
-    return f"{one.name} ({one.setting})" if one.setting else one.name
 
 
 SETTINGS = pinterest_settings()

@@ -53,6 +53,21 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class Context:
+    """Names of the features that a data set's queries have besides history and seed item, and its items besides words.
+
+    sparse, dense: of queries. content: the items' sparse one. A sparse feature's vocabulary has its name.
+    """
+
+    sparse: tuple[str, ...]
+    dense: tuple[str, ...]
+    content: str
+
+
+BASKETS = Context(("country", "weekday", "hour"), ("earlier_baskets", "idle_days"), "price")
+
+
+@dataclass(frozen=True)
 class RetrievalData:
     """Q queries, I items. labels, excluded: (Q, I). users (Q,): whose query; split (Q,): "train", ...
 
@@ -67,6 +82,7 @@ class RetrievalData:
     split: NDArray[np.str_]
     counts: Rows
     sizes: dict[str, int]
+    context: Context = BASKETS
 
     def of(self, split: str) -> Rows:
         """List the queries of a split: ascending, int64."""
@@ -149,14 +165,13 @@ def _vocabularies(
     }
 
 
-def query_specs(item_dim: int, word_dim: int, small_dim: int, *, content: bool) -> tuple[FeatureSpec, ...]:
+def query_specs(
+    item_dim: int, word_dim: int, small_dim: int, *, content: bool, context: Context = BASKETS
+) -> tuple[FeatureSpec, ...]:
     """List the query tower's features: user, context, seed item, history; without `content` no title words."""
     specs = [
-        FeatureSpec("country", "sparse", "country", small_dim),
-        FeatureSpec("weekday", "sparse", "weekday", small_dim),
-        FeatureSpec("hour", "sparse", "hour", small_dim),
-        FeatureSpec("earlier_baskets", "dense"),
-        FeatureSpec("idle_days", "dense"),
+        *(FeatureSpec(name, "sparse", name, small_dim) for name in context.sparse),
+        *(FeatureSpec(name, "dense") for name in context.dense),
         FeatureSpec("seed_item", "sparse", "item", item_dim),
         FeatureSpec("history", "multi", "item", item_dim),
     ]
@@ -166,12 +181,12 @@ def query_specs(item_dim: int, word_dim: int, small_dim: int, *, content: bool) 
     return tuple(specs)
 
 
-def item_specs(item_dim: int, word_dim: int, small_dim: int) -> tuple[FeatureSpec, ...]:
+def item_specs(item_dim: int, word_dim: int, small_dim: int, context: Context = BASKETS) -> tuple[FeatureSpec, ...]:
     """List the item tower's features: the id, and content."""
     return (
         FeatureSpec("item", "sparse", "item", item_dim),
         FeatureSpec("title_words", "multi", "word", word_dim),
-        FeatureSpec("price", "sparse", "price", small_dim),
+        FeatureSpec(context.content, "sparse", context.content, small_dim),
     )
 
 

@@ -57,11 +57,11 @@ class Run:
 def make_model(data: RetrievalData, run: Run) -> Retriever:
     """Build an untrained model; the caller has seeded torch."""
     dims = (run.model.item_dim, run.model.word_dim, run.model.small_dim)
-    queries = query_specs(*dims, content=run.kind == "two-tower")
+    queries = query_specs(*dims, content=run.kind == "two-tower", context=data.context)
     if run.kind == "softmax":
         tower = Tower(queries, embedding_tables(data.sizes, queries), run.model.softmax_hidden)
         return SoftmaxMlp(tower, len(data.counts), run.model.softmax_hidden[-1])
-    items = item_specs(*dims)
+    items = item_specs(*dims, data.context)
     tables = embedding_tables(data.sizes, [*queries, *items])
     query, item = (Tower(specs, tables, run.model.hidden) for specs in (queries, items))
     return TwoTower(query, item, data.catalogue, id_feature="item", id_dropout=run.model.id_dropout)

@@ -1,0 +1,5 @@
+"""All parts of the MNS reproduction, on both data sets."""
+
+from shortlist_training.reproduction import mns, mns_movielens
+
+PARTS = [*mns.PARTS, *mns_movielens.PARTS]
