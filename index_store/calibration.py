@@ -1,5 +1,6 @@
 """Chooses how a country is searched: the cheapest setting of any engine that is good enough for held-out users."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,7 @@ from index_store.sweep import Built, Goal, Measured, measured_exactly, measured_
 
 _WORTH_TIMING_AGAIN = 1.5  # times the fastest
 _ROUNDS = 3
+_TOO_SLOW = 4  # times the fastest: where a graph's curve need not be followed further
 
 
 @dataclass(frozen=True)
@@ -96,10 +98,6 @@ def _sweep(vectors: NDArray[np.float32], goal: Goal, policy: IndexPolicy) -> tup
     remarks: list[str] = []
     if "exact" in policy.engines and len(vectors) <= policy.exact_measured_to:
         measured += measured_exactly(vectors, goal)
-    if "hnsw" in policy.engines:
-        for space in policy.spaces:
-            for m in policy.ms:
-                measured += measured_graph(vectors, goal, policy, space, m)
     if "scann" in policy.engines and scann_engine() is None:
         remarks.append("scann is not installed here and was not measured")
     elif "scann" in policy.engines:
@@ -107,7 +105,15 @@ def _sweep(vectors: NDArray[np.float32], goal: Goal, policy: IndexPolicy) -> tup
             measured += measured_tree(vectors, goal, policy)
         except ScannUnfit as error:
             remarks.append(f"scann makes no index of these vectors: {error}")
+    if "hnsw" in policy.engines:
+        for space in policy.spaces:
+            for m in policy.ms:
+                measured += measured_graph(vectors, goal, policy, space, m, _TOO_SLOW * _fastest(measured, goal))
     return measured, remarks
+
+
+def _fastest(measured: Sequence[Measured], goal: Goal) -> float:
+    return min((each.point.search_us for each in measured if each.reaches(goal.target)), default=math.inf)
 
 
 def _timed_again(measured: list[Measured], goal: Goal) -> None:
@@ -115,7 +121,7 @@ def _timed_again(measured: list[Measured], goal: Goal) -> None:
     enough = [number for number, each in enumerate(measured) if each.reaches(goal.target)]
     if len(enough) < 2:  # noqa: PLR2004 - nothing to compare
         return
-    fastest = min(measured[number].point.search_us for number in enough)
+    fastest = _fastest(measured, goal)
     worth = [number for number in enough if measured[number].point.search_us <= _WORTH_TIMING_AGAIN * fastest]
     times: dict[int, list[float]] = {number: [measured[number].point.search_us] for number in worth}
     for _ in range(_ROUNDS):

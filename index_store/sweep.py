@@ -136,9 +136,12 @@ def measured_exactly(vectors: NDArray[np.float32], goal: Goal) -> list[Measured]
 
 
 def measured_graph(
-    vectors: NDArray[np.float32], goal: Goal, policy: IndexPolicy, space: Space, m: int
+    vectors: NDArray[np.float32], goal: Goal, policy: IndexPolicy, space: Space, m: int, give_up_us: float
 ) -> list[Measured]:
-    """Build a graph; measure rising ef until the target has been passed once more: later points only cost time."""
+    """Build a graph; measure rising ef until the target has been passed once more: later points only cost time.
+
+    So do those slower than `give_up_us`: another engine is good enough in far less.
+    """
     index = HnswIndex.build(vectors, space, m=m, ef_construction=policy.ef_construction, seed=policy.seed)
     built = Graph(index, space, m, policy.ef_construction)
     found: list[Measured] = []
@@ -146,7 +149,8 @@ def measured_graph(
     for ef in sorted({max(ef, goal.truth.k) for ef in policy.ef_grid}):
         setting = CurvePoint(engine="hnsw", space=space, ef=ef, m=m, recall=0.0, search_us=0.0)
         found.append(_measured(built, setting, goal, work=ef))
-        if len(found) > 1 and found[-2].reaches(goal.target):
+        passed = len(found) > 1 and found[-2].reaches(goal.target)
+        if passed or found[-1].point.search_us > give_up_us:
             break
     return found
 

@@ -180,7 +180,10 @@ def test_a_target_out_of_reach_is_refused_with_what_was_reached() -> None:
         recall_target=0.999, exact_below=10, exact_measured_to=9, m=2, ef_construction=4, ef_grid=(10, 12),
         leaves_grid=(1,), reorder_grid=(1,), recall_k=10,
     )  # fmt: skip
-    reached = r"country FR: expected recall@10 .*hnsw ip M 2 ef 12: 0\.\d+ \(golden .*hnsw l2_augm.*scann 1 leaves"
+    reached = (
+        r"country FR: expected recall@10 .*scann 1 leaves reorder 10: 0\.\d+ \(golden .*"
+        r"hnsw ip M 2 ef 12: 0\.\d+ .*hnsw l2_augmented M 2"
+    )
     with pytest.raises(RecallUnderTarget, match=reached):
         calibrate("FR", vectors, queries, 30, [], policy)
 
