@@ -14,7 +14,7 @@ from index_store.engines import ScannUnfit, scann_engine
 from index_store.errors import RecallUnderTarget
 from index_store.index_entry import CurvePoint, VectorEntry
 from index_store.recall import GoldenSearch, Truth
-from index_store.sweep import Built, Goal, Measured, measured_exactly, measured_graph, measured_tree
+from index_store.sweep import Built, Goal, Measured, Tree, grown, measured_exactly, measured_graph, measured_tree
 
 _WORTH_TIMING_AGAIN = 1.5  # times the fastest
 _ROUNDS = 3
@@ -67,6 +67,8 @@ def calibrate(
     curve = tuple(each.point for each in measured)
     reason = "; ".join([_reason(chosen, measured, policy), *remarks])
     facts |= chosen.built.facts(chosen.point)
+    if isinstance(chosen.built, Tree):
+        facts["scann"] = grown(chosen.built, chosen.point, vectors, goal)
     entry = VectorEntry(recall=chosen.point.recall, curve=curve, reason=reason, **facts)
     return Calibrated(entry, None if entry.engine == "exact" else chosen.built)
 

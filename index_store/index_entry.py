@@ -45,7 +45,8 @@ class ScannEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     leaves: what the k-means tree was asked to have. block: dimensions that one code of product quantisation stands for.
     soar: the weight of SOAR's second assignment, None without one. seed: of all that is drawn.
-    search_leaves, reorder: leaves searched, and rows whose inner products are computed, per search.
+    search_leaves, reorder: leaves searched, and rows whose inner products are computed, per search. For r times as many
+    rows as recall_k, r > 1, both grow by r to the power of leaves_growth and reorder_growth.
     """
 
     leaves: Positive
@@ -54,6 +55,13 @@ class ScannEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: Count
     search_leaves: Positive
     reorder: Positive
+    leaves_growth: Share = 1.0
+    reorder_growth: Share = 1.0
+
+    def effort(self, rows: int, recall_k: int) -> tuple[float, float]:
+        """Leaves to search and rows to reorder for the best `rows`, before rounding and without regard to N."""
+        more = max(rows / recall_k, 1.0)
+        return self.search_leaves * more**self.leaves_growth, max(self.reorder * more**self.reorder_growth, rows)
 
 
 class VectorEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

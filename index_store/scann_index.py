@@ -38,8 +38,8 @@ _LARGEST_SCORE = 1e30
 class ScannIndex:
     """Leaves of a k-means tree over `vectors` (N, D), scanned by codes; the best are scored by the vectors themselves.
 
-    Searched on the calling thread. `entry` says how much one search for at most `recall_k` rows looks at; for more
-    rows it looks at as many times more. Scores are inner products in float32 with `vectors`, of which ScaNN has its own
+    Searched on the calling thread. `entry` says how much one search for at most `recall_k` rows looks at, and how much
+    that grows for more. Scores are inner products in float32 with `vectors`, of which ScaNN has its own
     copy: gathering from ours again costs a fifth of a search (docs/engines.md).
     """
 
@@ -50,7 +50,6 @@ class ScannIndex:
         self._vectors = vectors
         self._recall_k = recall_k
         self._entry = entry
-        self._leaves, self._reorder = entry.search_leaves, entry.reorder
         self._largest_query = _LARGEST_SCORE / (vectors.shape[1] * max(largest_component(vectors), 1.0))
 
     @classmethod
@@ -95,9 +94,9 @@ class ScannIndex:
                     raise ScannUnfit(message)
                 shutil.move(written, folder / name)
 
-    def set_effort(self, leaves: int, reorder: int) -> None:
-        """Search so many leaves, and score so many rows by their vectors, for `recall_k` rows or fewer."""
-        self._leaves, self._reorder = leaves, reorder
+    def set_effort(self, entry: ScannEntry) -> None:
+        """Search as another entry of the same index says."""
+        self._entry = entry
 
     def search(self, queries: NDArray[np.float32], k: int) -> Neighbours:
         """See `Index.search`. Where half of all rows would be scored, all are. `ValueError` for a query not finite."""
@@ -127,10 +126,9 @@ class ScannIndex:
         return Neighbours(rows, scores, method)
 
     def _effort(self, k: int) -> tuple[int, int]:
-        """Leaves and rows for k; more than measured are looked for among as many times more."""
-        more = max(k / self._recall_k, 1.0)
-        leaves = min(math.ceil(self._leaves * more), self._entry.leaves)
-        return leaves, min(max(math.ceil(self._reorder * more), k), len(self._vectors))
+        """Leaves and rows for k."""
+        leaves, reorder = self._entry.effort(k, self._recall_k)
+        return min(math.ceil(leaves), self._entry.leaves), min(math.ceil(reorder), len(self._vectors))
 
     def _wider(
         self, query: NDArray[np.float32], k: int, reorder: int

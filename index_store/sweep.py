@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # what ScaNN's work costs in ns over 1M x 101 floats (docs/engines.md); only their ratio matters, and only to order it
 _CODE_NS = 2
 _REORDER_NS = 130
+_DEEPER, _DEEP_QUERIES = 10, 50
+# of leaves and of rows to reorder, by what they cost; 1 and 1 is what an entry has that none of them does for
+_GROWTHS = ((0.0, 0.75), (0.25, 0.75), (0.25, 1.0), (0.5, 0.75), (0.5, 1.0), (0.75, 0.75), (0.75, 1.0))
 _ENOUGH = 0.002  # of recall: where more rows to reorder bring less than that, only more leaves help
 
 
@@ -116,12 +119,15 @@ class Tree:
 
     def set_effort(self, point: CurvePoint) -> None:
         """See `Built`."""
-        self.index.set_effort(point.leaves or 1, point.reorder or 1)
+        self.index.set_effort(self.at(point))
 
     def facts(self, point: CurvePoint) -> dict[str, Any]:
         """See `Built`."""
-        entry = msgspec.structs.replace(self.entry, search_leaves=point.leaves, reorder=point.reorder)
-        return {"engine": "scann", "scann": entry}
+        return {"engine": "scann", "scann": self.at(point)}
+
+    def at(self, point: CurvePoint) -> ScannEntry:
+        """Settings with the point's efforts."""
+        return msgspec.structs.replace(self.entry, search_leaves=point.leaves, reorder=point.reorder)
 
     def save(self, folder: Path) -> None:
         """See `Built`."""
@@ -196,6 +202,23 @@ def scann_entry(count: int, k: int, policy: IndexPolicy) -> ScannEntry:
     return ScannEntry(
         leaves=leaves, block=policy.scann_block, soar=soar, seed=policy.seed, search_leaves=leaves, reorder=k
     )
+
+
+def grown(built: Tree, point: CurvePoint, vectors: NDArray[np.float32], goal: Goal) -> ScannEntry:
+    """Find how little effort must grow with the rows asked for: the cheapest growth that is as good for ten times more.
+
+    A filtered request fetches far more rows than publishing measured the setting for.
+    """
+    entry = built.at(point)
+    rows = min(_DEEPER * goal.truth.k, len(vectors))
+    deeper = Truth.of(vectors, goal.truth.queries[:_DEEP_QUERIES], rows)
+    wanted = min(goal.target, point.recall)
+    for leaves_growth, reorder_growth in _GROWTHS:
+        candidate = msgspec.structs.replace(entry, leaves_growth=leaves_growth, reorder_growth=reorder_growth)
+        built.index.set_effort(candidate)
+        if deeper.measure(built.index)[0] >= wanted:
+            return candidate
+    return entry
 
 
 def _measured(built: Built, setting: CurvePoint, goal: Goal, work: float) -> Measured:

@@ -54,8 +54,8 @@ class Space(msgspec.Struct, frozen=True):
 
     vectors: (n, D) float32. rows: (n,) catalogue rows of the vectors, ascending, or None where place and row are the
     same. items: N. graph_ef: the search breadth of a graph, 0 for other engines: up to it more rows cost nothing.
-    recall_k: how many rows publishing measured that breadth for. tree_ns: what a search of a ScaNN index for recall_k
-    rows costs, 0 for other engines; more rows cost as many times more, and up to recall_k fewer cost the same.
+    recall_k: how many rows publishing measured that breadth for. scann: a ScaNN index's efforts, None for other
+    engines: up to recall_k more rows cost nothing.
     """
 
     vectors: NDArray[np.float32]
@@ -64,14 +64,13 @@ class Space(msgspec.Struct, frozen=True):
     rows: NDArray[np.int32] | None = None
     graph_ef: int = 0
     recall_k: int = 1
-    tree_ns: float = 0.0
+    scann: ScannEntry | None = None
 
     @classmethod
     def of(cls, part: Searched, items: int, rows: NDArray[np.int32] | None = None) -> "Space":
         """Make the space of a loaded part of a country."""
         entry = part.entry
-        tree_ns = _tree_ns(entry.scann, len(part.vectors)) if entry.scann else 0.0
-        return cls(part.vectors, part.index, items, rows, entry.ef or 0, entry.recall_k, tree_ns)
+        return cls(part.vectors, part.index, items, rows, entry.ef or 0, entry.recall_k, entry.scann)
 
     @property
     def size(self) -> int:
@@ -83,7 +82,7 @@ class Space(msgspec.Struct, frozen=True):
 
         A graph that needs ef for the best recall_k needs as many times more for more rows: asked for 1,000 with a
         breadth of 1,000 it would find a smaller share of them than of 100 with 200. A tenth more makes no difference.
-        A ScaNN index itself looks at as many times more.
+        A ScaNN index itself looks at more.
         """
         if rows > _AS_MEASURED * self.recall_k and self.graph_ef > self.recall_k:
             rows = math.ceil(rows * self.graph_ef / self.recall_k)
@@ -102,10 +101,10 @@ class Space(msgspec.Struct, frozen=True):
         return np.asarray(near[self.rows[near] == rows], dtype=np.int64)
 
 
-def _tree_ns(entry: ScannEntry, size: int) -> float:
-    """Codes scanned and rows reordered by one search."""
+def _tree_ns(entry: ScannEntry, size: int, leaves: float, reorder: float) -> float:
+    """Codes scanned and rows reordered by one search of an index over `size` vectors."""
     rows_per_leaf = size * (1 if entry.soar is None else 2) / entry.leaves
-    return entry.search_leaves * rows_per_leaf * _CODE_NS + entry.reorder * _REORDER_NS
+    return min(leaves, entry.leaves) * rows_per_leaf * _CODE_NS + reorder * _REORDER_NS
 
 
 class Hits(msgspec.Struct, frozen=True):
@@ -192,8 +191,9 @@ def _scan_is_cheaper(space: Space, eligible: Eligibility, fetch: int) -> bool:
     rows = eligible.estimate * space.size / space.items
     if space.graph_ef:
         return rows * _SCAN_NS <= max(fetch, space.graph_ef) * _GRAPH_NS
-    if space.tree_ns:
-        return rows * _SCAN_NS <= max(fetch / space.recall_k, 1.0) * space.tree_ns
+    if space.scann is not None:
+        effort = space.scann.effort(fetch, space.recall_k)
+        return rows * _SCAN_NS <= _tree_ns(space.scann, space.size, *effort)
     return rows * _SCAN_NS <= space.size * _FLAT_NS + fetch * _SCAN_NS
 
 
@@ -202,7 +202,7 @@ def _together(space: Space, pending: Sequence[_Pending]) -> list[list[_Pending]]
 
     A group's vectors are gathered together, so that it has at most `_ROWS_AT_ONCE` rows.
     """
-    floor = space.graph_ef or (space.recall_k if space.tree_ns else 0)
+    floor = space.graph_ef or (space.recall_k if space.scann else 0)
     groups: dict[int, list[_Pending]] = {}
     for each in pending:
         groups.setdefault(max(each.fetch, floor) if floor else 0, []).append(each)

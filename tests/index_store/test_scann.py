@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -88,7 +89,7 @@ def test_all_leaves_and_many_reordered_find_what_exact_search_finds(index: Scann
 def test_leaves_that_hold_too_few_rows_are_widened() -> None:
     """Searching one leaf of about 120 rows for 500 still gives 500 different rows, and nearly the best ones."""
     index = ScannIndex.build(VECTORS, 500, SMALL)
-    index.set_effort(1, 500)
+    index.set_effort(msgspec.structs.replace(SMALL, search_leaves=1, reorder=500))
     query = np.random.default_rng(5).normal(size=(1, 13)).astype(np.float32)
     found = index.search(query, 500)
     assert len(set(found.rows[0].tolist())) == 500

@@ -25,7 +25,7 @@ def test_drawn_vectors_are_searched_by_every_engine(tmp_path: Path, capsys: pyte
 
 
 def test_a_bundles_sample_users_are_the_queries(tmp_path: Path) -> None:
-    """LED's are as the encoder gives them, the other sources' have the vectors' dimensions, unknown ones are refused."""
+    """LED's are as the encoder gives them, others have the vectors' dimensions, unknown sources are refused."""
     path = publish(full_content(), root=tmp_path, name="tiny", version="v1", policy=POLICY)
     found = of_bundle(path, "led", "FR", 10)
     assert np.all(found.queries[:, -1] == 1.0)
