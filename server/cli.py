@@ -84,6 +84,9 @@ def query(
     ] = None,
     items: Annotated[str | None, typer.Option(help="History as comma-separated item keys, oldest first.")] = None,
     item_ids: Annotated[str | None, typer.Option(help="History as comma-separated numeric ids, oldest first.")] = None,
+    history: Annotated[
+        str | None, typer.Option(help=f"History as comma-separated TYPE:ITEM, oldest first; ITEM is {ITEM_HELP}.")
+    ] = None,
     similar: Annotated[str | None, typer.Option(help=f"Ask for items like this one instead: {ITEM_HELP}.")] = None,
     k: Annotated[int, typer.Option("-k", help="How many candidates.")] = 10,
     profile: Annotated[str, typer.Option(help="Profile of the server's settings.", show_default="default")] = "",
@@ -105,10 +108,10 @@ def query(
 ) -> None:
     """Ask a running server for candidates and print them with their titles.
 
-    Without --user, --items and --item-ids the history is empty, and the answer is not personal.
+    Without --user, --items, --item-ids and --history the history is empty, and the answer is not personal.
     """
-    if sum(given is not None for given in (user, items, item_ids, similar)) > 1:
-        _fail("give one of --user, --items, --item-ids and --similar", exit_codes.USAGE)
+    if sum(given is not None for given in (user, items, item_ids, history, similar)) > 1:
+        _fail("give one of --user, --items, --item-ids, --history and --similar", exit_codes.USAGE)
     from server.commands import query as command  # noqa: PLC0415 - see the module's docstring
 
     question = command.Question(
@@ -116,6 +119,7 @@ def query(
         user=user,
         items=items,
         item_ids=item_ids,
+        history=history,
         k=k,
         address=address,
         bundle_root=bundle_root,

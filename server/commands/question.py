@@ -28,12 +28,13 @@ class QueryError(Exception):
 
 @dataclass(frozen=True)
 class Question:
-    """The command's options; `timeout_s` in seconds. Items are keys, or `id:NUMBER`."""
+    """The command's options; `timeout_s` in seconds. Items are keys, or `id:NUMBER`, in `history` after their type."""
 
     country: str
     user: str | None = None
     items: str | None = None
     item_ids: str | None = None
+    history: str | None = None
     k: int = 10
     address: str = "127.0.0.1:50051"
     bundle_root: Path = Path("build/bundles")
@@ -73,6 +74,7 @@ def _texts(question: Question) -> list[tuple[str, str | None]]:
     return [
         ("--country", question.country),
         ("--items", question.items),
+        ("--history", question.history),
         ("--profile", question.profile),
         ("--exclude", question.exclude),
         ("--seed", question.seed),
@@ -129,7 +131,23 @@ def history_of(question: Question) -> list[pb.Interaction]:
     """Read the history that the options list."""
     if question.item_ids is not None:
         return [pb.Interaction(item_id=_item_id("--item-ids", text)) for text in _listed(question.item_ids)]
+    if question.history is not None:
+        return [_interaction(text) for text in _listed(question.history)]
     return [pb.Interaction(item_key=key) for key in _listed(question.items or "")]
+
+
+def _interaction(text: str) -> pb.Interaction:
+    """Read TYPE:ITEM, such as view:22554 or cart:id:7."""
+    name, colon, item = text.partition(":")
+    kind = f"INTERACTION_TYPE_{name.upper()}"
+    if not colon or not item or kind not in pb.InteractionType.keys():  # noqa: SIM118 - no dict
+        known = ", ".join(one.removeprefix("INTERACTION_TYPE_").lower() for one in pb.InteractionType.keys())  # noqa: SIM118
+        message = f"--history: expected TYPE:ITEM with a type of {known}, found {text!r}"
+        raise QueryError(message, exit_codes.USAGE)
+    ref = _item_ref("--history", item)
+    if ref.HasField("item_id"):
+        return pb.Interaction(item_id=ref.item_id, type=kind)
+    return pb.Interaction(item_key=ref.item_key, type=kind)
 
 
 def filters_of(question: Question) -> pb.Filters:

@@ -1,5 +1,6 @@
 """The web application: which address is answered by what, and what lives as long as it does."""
 
+import asyncio
 import contextlib
 import ipaddress
 import logging
@@ -17,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from server.inspector.bundles import Bundles
 from server.inspector.client import Client, reachable
+from server.inspector.live import Live
 from server.inspector.pages import Pages
 from server.inspector.problems import Problem
 from server.inspector.web import Guard, as_problem, problem_response
@@ -32,13 +34,18 @@ def make_app(plan: InspectorPlan) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         client = Client(reachable(plan.address))
-        app.state.pages = Pages(client, Bundles(plan.settings.bundle_root))
+        live = Live(plan.metrics_url)
+        app.state.pages = Pages(client, Bundles(plan.settings.bundle_root), live)
+        scraping = asyncio.create_task(live.run()) if live.url else None
         yield
+        if scraping:
+            scraping.cancel()
         await client.close()
 
     guard = Middleware(Guard, loopback=_is_loopback(plan.settings.inspector_host))
     return Starlette(
         routes=[
+            Route("/api/query", _api_query, methods=["POST"]),
             Route("/api/{page}", _api_get, methods=["GET"]),
             Mount("/", StaticFiles(directory=_STATIC, html=True)),
         ],
@@ -58,11 +65,17 @@ async def _api_get(request: Request) -> Response:
         "user": pages.user,
         "items": pages.items,
         "names": pages.names,
+        "live": pages.look,
     }
     answer = answers.get(request.path_params["page"])
     if answer is None:
         raise HTTPException(404)
     return await answer(request)
+
+
+async def _api_query(request: Request) -> Response:
+    pages: Pages = request.app.state.pages
+    return await pages.query(request)
 
 
 async def _problem(_: Request, error: Exception) -> Response:

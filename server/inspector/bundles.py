@@ -64,7 +64,7 @@ class Bundles:
     """Follows the served version below `root`."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
         self._served: tuple[str, str] = ("", "")
         self._files: ServedFiles | None = None
         self._following = asyncio.Lock()
@@ -76,7 +76,7 @@ class Bundles:
         async with self._following:
             if served != self._served or self._files is None:
                 self._files, self._served = None, served
-                folder = self._root / info.bundle_name / info.bundle_version
+                folder = self.root / info.bundle_name / info.bundle_version
                 self._files, self.fault = await asyncio.to_thread(_open, folder)
             return self._files
 

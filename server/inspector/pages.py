@@ -1,18 +1,24 @@
 """The JSON API that the page is made of. Every function answers one address; `app` says which."""
 
 import asyncio
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from models.interactions import InteractionType
 from protos.retrieval.v1 import retrieval_pb2 as pb
-from server.inspector import facts
+from server.inspector import answers, copies, facts
 from server.inspector.bundles import Bundles, ServedFiles
 from server.inspector.client import Client
+from server.inspector.live import Live
 from server.inspector.problems import not_found
+from server.inspector.question import Question, alone
 from server.inspector.shelf import Shelf
-from server.inspector.web import json_response, number_parameter, only_parameters, text_parameter
+from server.inspector.web import json_response, number_parameter, only_parameters, read_json, text_parameter
 
 _COUNTRY_CHARACTERS = 32
 _TEXT_CHARACTERS = 200
@@ -25,6 +31,7 @@ class Pages:
 
     client: Client
     bundles: Bundles
+    live: Live
 
     async def status(self, request: Request) -> Response:
         """GET /api/status: which bundle answers, to notice a reload by."""
@@ -135,10 +142,70 @@ class Pages:
         shelf = await self._shelf(request)
         return json_response({"names": await asyncio.to_thread(shelf.names, facet, query, limit)})
 
+    async def look(self, request: Request) -> Response:
+        """GET /api/live: the last quarter of an hour."""
+        only_parameters(request)
+        return json_response(self.live.look())
+
+    async def query(self, request: Request) -> Response:
+        """POST /api/query: the profile's answer with its reasons, each source's own list, and the calls to copy."""
+        only_parameters(request)
+        question = await read_json(request, Question)
+        info = await self.client.info()
+        asked = question.request()
+        started = time.monotonic()
+        fused = await self.client.retrieve(asked)
+        elapsed_us = round((time.monotonic() - started) * 1e6)
+        sources = _sources(info, question)
+        lists = await self.client.retrieve_batch([alone(asked, source, sources) for source in sources])
+        keys: Mapping[str, str] = {}
+        files = await self.bundles.follow(info)
+        if files and question.country in files.manifest["countries"]:
+            keys = await asyncio.to_thread(_keys, files, question)
+            question = _with_true_user(question, files, info.max_history)
+        address = self.client.address
+        return json_response(
+            {
+                "answer": answers.answer(fused),
+                "elapsed_us": elapsed_us,
+                "alone": [answers.own_list(one, source) for one, source in zip(lists, sources, strict=True)],
+                "copies": {
+                    "query": copies.query_command(question, keys, address, self.bundles.root),
+                    "grpcurl": copies.grpcurl_command(question, address),
+                    "python": copies.python_call(question, address),
+                },
+            }
+        )
+
     async def _shelf(self, request: Request) -> Shelf:
         code = text_parameter(request, "country", _COUNTRY_CHARACTERS)
         files = await self.bundles.files(await self.client.info())
         return await asyncio.to_thread(files.shelf, code)
+
+
+def _sources(info: pb.GetServingInfoResponse, question: Question) -> list[str]:
+    """List the sources of the profile, then the others that the bundle has, then popularity, each once."""
+    wanted = question.profile or "default"
+    of_profile = [name for profile in info.profiles if profile.name == wanted for name in profile.sources]
+    of_bundle = [source.source for country in info.countries for source in country.sources]
+    return list(dict.fromkeys([*of_profile, *of_bundle, "popular"]))
+
+
+def _keys(files: ServedFiles, question: Question) -> Mapping[str, str]:
+    ids = {int(event.item_id) for event in question.history} | {int(item_id) for item_id in question.excluded}
+    return {item.id: item.key for item in files.shelf(question.country).items(sorted(ids))}
+
+
+def _with_true_user(question: Question, files: ServedFiles, max_history: int) -> Question:
+    """Forget the sample user unless the history is still theirs."""
+    timeline = files.samples.timeline(question.country, question.user) if question.user else None
+    if timeline is not None:
+        first = max(0, len(timeline.item_ids) - max_history)
+        theirs = [(str(item_id), int(kind)) for item_id, kind in zip(timeline.item_ids, timeline.types, strict=True)]
+        asked = [(event.item_id, InteractionType[event.type].value) for event in question.history]
+        if asked == theirs[first:]:
+            return question
+    return msgspec.structs.replace(question, user="")
 
 
 def _bundle(info: pb.GetServingInfoResponse, files: ServedFiles | None, fault: str) -> dict[str, object]:

@@ -187,7 +187,7 @@ def test_query_without_history_says_that_it_is_not_personal(address: str) -> Non
         (
             ["--country", "FR", "--items", "a", "--user", "b"],
             2,
-            "give one of --user, --items, --item-ids and --similar",
+            "give one of --user, --items, --item-ids, --history and --similar",
         ),
         (["--country", "FR", "--user", "nobody"], 10, "no sample user nobody in FR; users of FR: FR-sample"),
         (["--country", "FR", "--user", "US-sample"], 10, "user US-sample is a user of US"),

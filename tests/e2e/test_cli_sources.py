@@ -162,7 +162,7 @@ def test_items_like_one(ask: Ask) -> None:
         (["--merchant", "\udcff"], 2, "--merchant: expected UTF-8"),
         (["--profile", "none"], 9, "profile: unknown profile 'none'; the settings have default, paths"),
         (["--similar", "no such"], 9, "NOT_FOUND: item 'no such' is not in the catalogue of FR"),
-        (["--similar", "a", "--user", "b"], 2, "give one of --user, --items, --item-ids and --similar"),
+        (["--similar", "a", "--user", "b"], 2, "give one of --user, --items, --item-ids, --history and --similar"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
