@@ -62,6 +62,7 @@ class Live:
             "metrics": bool(self.url),
             "fault": self._fault,
             "every_s": WATCHED_EVERY_S,
+            "longest_us": newest.handling.longest_us if newest else None,
             "workers": newest.workers if newest else 0,
             "series": _series(self._points),
             "stages": _stages(self._scrapes[0], newest) if newest else [],

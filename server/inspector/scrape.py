@@ -4,7 +4,7 @@ import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from math import isnan
+from math import isinf, isnan
 
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample as PrometheusSample
@@ -27,6 +27,11 @@ class Histogram:
 
     buckets: defaultdict[float, float] = field(default_factory=lambda: defaultdict(float))
     total_s: float = 0.0
+
+    @property
+    def longest_us(self) -> float | None:
+        """The last bound, microseconds: longer ones are only known to be longer."""
+        return max((bound for bound in self.buckets if not isinf(bound)), default=0.0) * 1e6 or None
 
 
 @dataclass

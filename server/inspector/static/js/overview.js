@@ -6,6 +6,7 @@ import { countryDetails } from "./country.js";
 import { h, put } from "./dom.js";
 import { ago, bytes, count, fixed, indexName, moment, share } from "./format.js";
 import { loading, problem, warning } from "./states.js";
+import { sourceTag } from "./tags.js";
 
 export function overview(root, parameters) {
   let asked = 0;
@@ -98,8 +99,6 @@ function table(caption, head, rows, wrapping = []) {
     h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell, place) => (place ? h("td", { class: wrapping.includes(place) ? "wrap" : "num" }, cell) : h("th", { scope: "row" }, cell)))))),
   );
 }
-
-export const sourceTag = (name, label = name) => h("span", { class: "source" }, h("span", { class: `swatch s-${name}` }), label);
 
 function profiles({ profiles: all }) {
   const rows = all.map((profile) => [profile.name, h("span", { class: "tags" }, profile.sources.map((name) => sourceTag(name))), profile.fusion.replace("_", " ")]);
