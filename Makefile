@@ -94,7 +94,7 @@ docs-serve: $(VENV)/.dev
 clean:
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-$(VENV)/.run: pyproject.toml training/pyproject.toml client/pyproject.toml constraints.txt
+$(VENV)/.run: pyproject.toml training/pyproject.toml client/pyproject.toml constraints.txt protos/retrieval/v1/retrieval_pb2.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "Python 3.11 is needed; found $$($(PYTHON) --version). Set PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -7,7 +7,7 @@ need no quoting, and by id otherwise.
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from google.protobuf import json_format
@@ -60,7 +60,9 @@ def grpcurl_command(question: Question, address: str) -> str:
 def python_call(question: Question, address: str) -> str:
     """Write a program that prints the candidates."""
     names = ["Client", *(["Filters"] if _filtered(question) else []), *(["History"] if question.history else [])]
+    arrays = ["import numpy as np"] if question.history or question.excluded else []
     lines = [
+        *arrays,
         f"from shortlist.client import {', '.join(names)}",
         "",
         f"with Client({address!r}, timeout_s=1.0) as client:",
@@ -81,10 +83,15 @@ def python_call(question: Question, address: str) -> str:
 def _python_history(question: Question) -> list[str]:
     if not question.history:
         return []
-    ids = ", ".join(str(int(event.item_id)) for event in question.history)
+    ids = _array([event.item_id for event in question.history])
     types = [event.type.lower() for event in question.history]
     kinds = repr(types[0]) if len(set(types)) == 1 else json.dumps(types)
-    return [f"        History([{ids}], {kinds}),  # oldest first"]
+    return [f"        History({ids}, {kinds}),  # oldest first"]
+
+
+def _array(item_ids: Sequence[str]) -> str:
+    """Say the type: numpy makes floating-point numbers of ids on both sides of 2^63."""
+    return f"np.array([{', '.join(str(int(item_id)) for item_id in item_ids)}], dtype=np.uint64)"
 
 
 def _python_filters(question: Question) -> list[str]:
@@ -98,7 +105,7 @@ def _python_filters(question: Question) -> list[str]:
     if question.lowest is not None or question.highest is not None:
         parts.append(f"price=({question.lowest!r}, {question.highest!r})")
     if question.excluded:
-        parts.append(f"excluded=[{', '.join(str(int(item_id)) for item_id in question.excluded)}]")
+        parts.append(f"excluded={_array(question.excluded)}")
     return [f"        filters=Filters({', '.join(parts)}),"]
 
 

@@ -5,20 +5,27 @@ from pathlib import Path
 
 import pytest
 from asking_inspector import Inspector
+from inspected_bundle import inspected_content
 from running_server import RunningServer
 
+from index_store.content import BundleContent
 from index_store.publish import publish
 from tiny_bundle import POLICY
-from tiny_sources import full_content
 
 NAME = "tiny"
 
 
 @pytest.fixture(scope="session")
-def inspector_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def content() -> BundleContent:
+    """What the served bundle is made of."""
+    return inspected_content()
+
+
+@pytest.fixture(scope="session")
+def inspector_root(tmp_path_factory: pytest.TempPathFactory, content: BundleContent) -> Path:
     """A bundle root with a bundle of every source, read only."""
     root = tmp_path_factory.mktemp("inspector")
-    publish(full_content(1), root=root, name=NAME, version="v1", policy=POLICY)
+    publish(content, root=root, name=NAME, version="v1", policy=POLICY)
     return root
 
 

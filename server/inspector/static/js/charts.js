@@ -18,7 +18,7 @@ function resolved(name) {
 }
 
 /** One chart; `update(range, times, series)` draws series of {name, values, color} over `range` in seconds. */
-export function lineChart({ title, format, top = null, empty: emptyText = "Nothing was measured in this window." }) {
+export function lineChart({ title, format, axis = format, top = null, empty: emptyText = "Nothing was measured in this window." }) {
   const legend = h("div", { class: "chart-legend" });
   const area = h("div", { class: "chart-area" });
   const node = h("section", { class: "chart", "aria-label": title }, h("div", { class: "chart-head" }, h("h2", {}, title), legend), area);
@@ -54,7 +54,7 @@ export function lineChart({ title, format, top = null, empty: emptyText = "Nothi
     }
     clear();
     area.replaceChildren();
-    plot = new uPlot(options(drawn, range, format, top, area.clientWidth), data, area);
+    plot = new uPlot(options(drawn, range, axis, top, area.clientWidth), data, area);
     shown = names;
   }
 

@@ -24,7 +24,7 @@ export function bytes(value) {
 }
 
 /** Microseconds as µs or ms. */
-export const micros = (value) => (value >= 1000 ? `${(value / 1000).toFixed(value >= 10000 ? 1 : 2)} ms` : `${Math.round(value)} µs`);
+export const micros = (value) => (value >= 1000 ? `${(value / 1000).toFixed(value >= 100000 ? 0 : value >= 10000 ? 1 : 2)} ms` : `${Math.round(value)} µs`);
 
 export function ago(ms) {
   const seconds = Math.max(0, Math.round((Date.now() - ms) / 1000));

@@ -52,7 +52,7 @@ function frame(root, state) {
   const notice = h("div", { class: "live-notice" });
   const charts = {
     calls: lineChart({ title: "Calls per second", format: (value) => fixed(value, value < 10 ? 1 : 0) }),
-    latency: lineChart({ title: "Time in the handler", format: (value) => time(value, last?.longest_us) }),
+    latency: lineChart({ title: "Time in the handler", format: (value) => time(value, last?.longest_us), axis: micros }),
     recall: lineChart({ title: "Live recall", format: (value) => share(value), top: 1, empty: "The server measures no live recall yet: it needs real calls, and a share of them to be judged." }),
     fallbacks: lineChart({ title: "Fallbacks per second", format: (value) => fixed(value, value < 10 ? 1 : 0), empty: "No fallback in this window." }),
   };
