@@ -6,6 +6,7 @@ holds. Needs the image (`make image`) and the Debian packages podman and runc.
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -152,9 +153,8 @@ def container(root: Path, name: str, port: int) -> Iterator[str]:
 
 def podman(*arguments: str) -> str:
     """Run podman; standard output with what it logged. Ends the program where it fails."""
-    result = subprocess.run(
-        ["podman", *arguments], env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=120
-    )
+    command = [shutil.which("podman") or sys.exit("image: podman is not installed: run `make tools`"), *arguments]
+    result = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=120)
     if result.returncode != 0:
         sys.exit(f"image: podman {arguments[0]} ended with {result.returncode}: {result.stderr}")
     return result.stdout + (result.stderr if arguments[0] == "logs" else "")

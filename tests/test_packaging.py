@@ -1,7 +1,8 @@
 """Facts of the repository that nothing else would notice."""
 
-import importlib.util
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ OURS = ["protos", "models", "index_store", "server"]
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_our_packages_are_ours(name: str) -> None:
-    """Generic names resolve inside this tree, not to a dependency that installs the same name."""
-    spec = importlib.util.find_spec(name)
-    assert spec is not None
-    assert spec.origin is not None
-    assert Path(spec.origin).is_relative_to(ROOT)
+def test_our_packages_are_ours(tmp_path: Path, name: str) -> None:
+    """Generic names resolve inside this tree, from any directory: not to a dependency with the same name."""
+    script = f"import importlib.util; print(importlib.util.find_spec({name!r}).origin)"
+    found = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    origin = Path(found.stdout.strip())
+    assert origin.is_relative_to(ROOT)
+    assert ".venv" not in origin.parts
 
 
 def test_the_wheel_has_every_serving_package_and_no_other() -> None:

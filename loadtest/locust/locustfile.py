@@ -32,7 +32,7 @@ grpc.experimental.gevent.init_gevent()
 MAX_HISTORY = 50
 
 
-@events.init_command_line_parser.add_listener
+@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator] # so it is in Locust
 def add_options(parser: LocustArgumentParser) -> None:
     """Options of ours, also fields of the web page."""
     parser.add_argument("--bundle", default="build/bundles/online-retail", help="bundle whose sample users ask")
@@ -42,14 +42,15 @@ def add_options(parser: LocustArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=7, help="who asks, and in what order")
 
 
-@events.init.add_listener
+@events.init.add_listener  # type: ignore[untyped-decorator] # as above
 def read_users(environment: Environment, **_: object) -> None:
     """Read the bundle's sample users once per process; ends the run in one line where there are none."""
-    bundle = Path(environment.parsed_options.bundle)
+    options: Any = environment.parsed_options
+    bundle = Path(options.bundle)
     version = (bundle / "CURRENT").read_text().strip() if (bundle / "CURRENT").exists() else "."
     lines = (bundle / version / "samples" / "timelines.jsonl").read_text(encoding="utf-8").splitlines()
     ShortlistUser.timelines = [line for line in map(json.loads, lines) if line["item_ids"]]
-    ShortlistUser.random = random.Random(environment.parsed_options.seed)  # noqa: S311 - a load, not a secret
+    ShortlistUser.random = random.Random(options.seed)  # noqa: S311 - a load, not a secret
 
 
 class ShortlistUser(User):
@@ -63,8 +64,9 @@ class ShortlistUser(User):
         """Connect."""
         # channels with equal arguments would share one connection otherwise, and so one worker of the server
         options = [("grpc.use_local_subchannel_pool", 1)]
-        self.channel = grpc.insecure_channel(self.host, options=options)
-        self.stub = RetrievalStub(self.channel)
+        self.channel = grpc.insecure_channel(self.host or "127.0.0.1:50051", options=options)
+        self.stub = RetrievalStub(self.channel)  # type: ignore[no-untyped-call] # generated
+        self.settings: Any = self.environment.parsed_options
 
     def on_stop(self) -> None:
         """Close the connection."""
@@ -76,14 +78,14 @@ class ShortlistUser(User):
 
     def a_request(self) -> pb.RetrieveRequest:
         """What their next visit would ask."""
-        options, timeline = self.environment.parsed_options, self.someone()
+        timeline = self.someone()
         pairs = zip(timeline["item_ids"][-MAX_HISTORY:], timeline["types"][-MAX_HISTORY:], strict=True)
         return pb.RetrieveRequest(
             country=timeline["country"],
             history=[pb.Interaction(item_id=item_id, type=kind) for item_id, kind in pairs],
-            k=options.k,
+            k=self.settings.k,
             exclude_history=True,
-            profile=self.random.choice(options.profiles.split(",")),
+            profile=self.random.choice(self.settings.profiles.split(",")),
         )
 
     def call(self, name: str, method: Callable[..., Any], request: object) -> None:
@@ -91,7 +93,7 @@ class ShortlistUser(User):
         start_s, begun = time.time(), time.perf_counter()
         length, error = 0, None
         try:
-            length = method(request, timeout=self.environment.parsed_options.deadline).ByteSize()
+            length = method(request, timeout=self.settings.deadline).ByteSize()
         except grpc.RpcError as failure:
             error = RuntimeError(failure.code().name)
         self.environment.events.request.fire(
@@ -123,7 +125,8 @@ class Visitor(ShortlistUser):
     def similar(self) -> None:
         """SimilarItems of the newest item of the history."""
         timeline = self.someone()
-        request = pb.SimilarItemsRequest(country=timeline["country"], item_id=timeline["item_ids"][-1], k=20)
+        item = pb.ItemRef(item_id=timeline["item_ids"][-1])
+        request = pb.SimilarItemsRequest(country=timeline["country"], item=item, k=20)
         self.call("SimilarItems", self.stub.SimilarItems, request)
 
 
