@@ -26,15 +26,16 @@ from index_store.country import Country
 from loadtest.synthetic import SyntheticItems, load_graph, synthetic_country
 from loadtest.synthetic_encoders import synthetic_encoders
 from protos.retrieval.v1 import retrieval_pb2 as pb
-from server import observe
+from server.board import Board
 from server.limits import Limits
-from server.metrics import Board, WorkerMetrics
 from server.native.call import Call
 from server.native.desk import Desk
+from server.observe import Observer, record_answer
 from server.profiles import Profile, SourceName, SourceSetting
 from server.retrieval import Retriever
 from server.service import Retrieve
 from server.transport import Served
+from server.worker_metrics import WorkerMetrics
 
 _SOURCES: tuple[SourceName, ...] = ("led", "two_tower", "pdn", "popular")
 _K = 100
@@ -51,7 +52,7 @@ _STEPS: Mapping[str, Sequence[str]] = {
     "around both": ("server.retrieval:Retriever._ask",),
     "fuse, report": ("server.retrieval:Retriever._finish",),
     "reply": ("server.service:Retrieve.encode",),
-    "observe": ("server.observe:observe_answer",),
+    "observe": ("server.observe:Observer.answered", "server.observe:Observer.settle"),
 }
 """Steps of a call, and the functions whose own time they are; what is left of the call is the desk's."""
 _LIMIT = ("encode", "search")
@@ -92,10 +93,10 @@ class Bench:
         bundle = SimpleNamespace(countries={country.code: country}, sources=_SOURCES[:3])
         retriever = Retriever(cast("Any", bundle), synthetic_encoders(), profiles)
         rpc = Retrieve(retriever, "2026-01-01T00-00-00Z", Limits(max_k=1000, max_history=500))
-        metrics = WorkerMetrics(Board.create(1).slot(0))
+        observer = Observer(WorkerMetrics(Board.create(1).slot(0)))
         front = SimpleNamespace(respond=lambda _, reply: len(reply), fail=_refused)
-        served = Served("Retrieve", rpc, _observe)
-        self._desk = Desk(served, metrics, cast("Any", front))
+        served = Served("Retrieve", rpc, record_answer)
+        self._desk = Desk(served, observer, cast("Any", front))
 
     def steps(self, requests: Sequence[bytes]) -> dict[str, float]:
         """Median microseconds of each step over the requests but the first few."""
@@ -111,11 +112,6 @@ class Bench:
         started = time.thread_time_ns()
         self._desk.answer([Call(0, raw, _FOREVER_NS)])
         return (time.thread_time_ns() - started) / 1000
-
-
-def _observe(*told: Any) -> None:  # noqa: ANN401 - whatever is observed
-    # by its name at the time, so that a clock can stand around it
-    observe.observe_answer(*told)
 
 
 def _refused(*told: object) -> bool:

@@ -8,10 +8,12 @@ import asyncio
 import signal
 import sys
 
+from server.board import Board
 from server.loop import run_and_exit
-from server.metrics import Board, WorkerMetrics
+from server.observe import Observer
 from server.settings import Settings
 from server.transport import Kind, Served, choose, open_transport
+from server.worker_metrics import WorkerMetrics
 
 
 class NoOp:
@@ -35,8 +37,8 @@ async def live(kind: Kind, address: str, reply_bytes: int) -> int:
     """Answer until told to end."""
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-    metrics = WorkerMetrics(Board.create(1).slot(0))
-    transport = open_transport(kind, Settings(), [Served("Retrieve", NoOp(bytes(reply_bytes)))], metrics)
+    observer = Observer(WorkerMetrics(Board.create(1).slot(0)))
+    transport = open_transport(kind, Settings(), [Served("Retrieve", NoOp(bytes(reply_bytes)))], observer)
     await transport.start(address, serving=True)
     sys.stdout.write("ready\n")
     sys.stdout.flush()

@@ -101,7 +101,8 @@ class Answer(msgspec.Struct, frozen=True):
 
     rows: (K,) int64, each once. scores: (K,) float32; never increasing unless diversity re-ordered them. source_masks:
     (K,) uint32, bit b is set if `reports[b]` found the candidate. `backfilled`: how many were added from popularity
-    because the sources were exhausted. evidence: per candidate, only with explain. fuse_us: microseconds.
+    because the sources were exhausted. evidence: per candidate, only with explain. fuse_us: microseconds. lists: per
+    report what its source found, rows (n,) int64 and scores (n,) float32, best first.
     """
 
     country: Country
@@ -118,6 +119,7 @@ class Answer(msgspec.Struct, frozen=True):
     evidence: tuple[tuple[SourceEvidence, ...], ...] = ()
     embeddings: Mapping[str, NDArray[np.float32]] = msgspec.field(default_factory=dict)
     modules: tuple[Module, ...] = ()
+    lists: tuple[tuple[NDArray[np.int64], NDArray[np.float32]], ...] = ()
 
 
 class SimilarAnswer(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from server.metrics import Board
+from server.board import Board
 from server.plan import GenerationPlan, InspectorPlan, LobbyPlan, Plan, encode_plan
 from server.reports import Report, ReportReader
 from server.settings import Settings

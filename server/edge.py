@@ -6,6 +6,7 @@
 Handlers take raw bytes and there are no interceptors: grpc.aio awaits each of them for every call.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NoReturn, TypeAlias
@@ -17,16 +18,15 @@ from grpc_reflection.v1alpha import reflection
 
 from server.errors import DeadlinePassedError, NotServingError, Refusal, translate
 from server.health import Health
-from server.metrics import CODE_INDEX, METHODS, SERVICE, WorkerMetrics
+from server.metrics import METHODS, SERVICE
+from server.observe import Observer, Record
 from server.process import stop_listening
 from server.service import AnswerT, RequestT, Rpc
 from server.settings import Settings
 
 Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 Handler: TypeAlias = Callable[[bytes, Context], Awaitable[bytes]]
-Observe: TypeAlias = Callable[[WorkerMetrics, RequestT, AnswerT, int, int], None]
 _HEALTH_SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-_OK = CODE_INDEX["OK"]
 
 # Clients may ping an idle connection every 10 s; the default of 5 minutes would end it with "too_many_pings".
 _MIN_PING_INTERVAL_MS = 10_000
@@ -36,16 +36,16 @@ _CONNECTION_AGE_GRACE_MS = 30_000
 def retrieval_handler(
     name: str,
     rpc: Rpc[RequestT, AnswerT],
-    metrics: WorkerMetrics,
-    observe: Observe[RequestT, AnswerT] | None = None,
+    observer: Observer,
+    record: Record[RequestT, AnswerT] | None = None,
 ) -> Handler:
-    """Wrap the steps of `rpc` into a handler that counts, times and translates; `observe` records its answers."""
+    """Wrap the steps of `rpc` into a handler that counts, times and translates; `record` counts its answers."""
     method = METHODS.index(name)
     now = time.perf_counter_ns
 
     async def handle(raw: bytes, context: Context) -> bytes:
         started = now()
-        metrics.call_started(method)
+        observer.metrics.call_started(method)
         try:
             remaining_s = context.time_remaining()
             if remaining_s is not None and remaining_s <= 0:
@@ -56,13 +56,13 @@ def retrieval_handler(
             called = now()
             reply = rpc.encode(request, answer)
         except Exception as error:  # each has its place in the table of server.errors
-            refusal = translate(error)
-            metrics.call_handled(method, CODE_INDEX[refusal.code.name], now() - started)
-            await _abort(context, refusal)
+            await _abort(context, observer.refused(method, context, error, started))
         ended = now()
-        metrics.call_handled(method, _OK, ended - started)
-        if observe is not None:
-            observe(metrics, request, answer, decoded - started, ended - called)
+        if observer.answered(
+            record, method, context, request, answer, started, decoded - started, ended - called, ended
+        ):
+            # runs when this handler has returned, so the reply goes first
+            asyncio.get_running_loop().call_soon(observer.settle)
         return reply
 
     return handle

@@ -13,6 +13,7 @@ from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from models.errors import FeatureKindError
+from server.log import fields
 from server.refusals import (
     NoPricesError,
     RefusedInBatchError,
@@ -21,6 +22,7 @@ from server.refusals import (
     UnknownItemError,
     UnknownProfileError,
 )
+from server.request_id import REQUEST_ID_KEY
 from server.violations import InvalidRequestError, Violation, listed, quoted
 
 _LOG = logging.getLogger(__name__)
@@ -41,19 +43,23 @@ class Refusal:
 
     code: grpc.StatusCode
     text: str
-    trailers: tuple[tuple[str, bytes], ...] = ()
+    trailers: tuple[tuple[str, str | bytes], ...] = ()
 
 
-def translate(error: Exception) -> Refusal:
-    """Turn an exception of a handler into the status for its caller."""
+def translate(error: Exception, request_id: Callable[[], str] = str) -> Refusal:
+    """Turn an exception of a handler into the status for its caller.
+
+    A bug is logged under `request_id`, which its caller gets, too.
+    """
     prefix = ""
     if isinstance(error, RefusedInBatchError):
         prefix, error = f"requests[{error.position}].", error.reason
     explain = _TABLE.get(type(error))
     if explain is not None:
         return explain(error, prefix)
-    _LOG.error("a handler failed; its caller got INTERNAL", exc_info=error)
-    return Refusal(grpc.StatusCode.INTERNAL, "internal error")
+    named = request_id()
+    _LOG.error("a handler failed; its caller got INTERNAL", exc_info=error, extra=fields(request_id=named))
+    return Refusal(grpc.StatusCode.INTERNAL, "internal error", ((REQUEST_ID_KEY, named),) if named else ())
 
 
 def _invalid_request(error: InvalidRequestError, _: str) -> Refusal:

@@ -14,16 +14,18 @@ import selectors
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from index_store.bundle import Bundle, load_bundle
 from index_store.errors import BundleError
 from server import exit_codes
+from server.board import Board
 from server.inventory import indices_of
+from server.judge_seat import JudgeSeat
 from server.log import set_up_logging
-from server.metrics import Board, WorkerMetrics
 from server.plan import GenerationPlan, decode_plan
-from server.process import HURRY, SignalQueue, describe_exit, die_with_parent
+from server.process import HURRY, SignalQueue, describe_exit, die_with_parent, name_process
 from server.reports import (
     CountryReport,
     Failed,
@@ -36,6 +38,7 @@ from server.reports import (
     Workers,
     send,
 )
+from server.worker_metrics import WorkerMetrics
 
 _LOG = logging.getLogger(__name__)
 _MAX_BOOT_FAILURES = 3
@@ -63,7 +66,10 @@ class Generation:
         self._signals = SignalQueue(signal.SIGTERM, signal.SIGUSR2, HURRY, signal.SIGCHLD)
         self._selector = selectors.DefaultSelector()
         self._seats: dict[int, _WorkerSeat] = {}
+        self._pid = os.getpid()
         self._board = Board(plan.board, plan.slots)
+        self._places: Mapping[str, int] = {}
+        self._judge = JudgeSeat(plan.settings)
         self._announced = False
         self._boot_failures = 0
         self._end: signal.Signals | None = None
@@ -76,9 +82,11 @@ class Generation:
         bundle = self._load()
         if bundle is None:
             return exit_codes.BUNDLE_REFUSED
+        self._places = self._board.add_countries(sorted(bundle.countries))
         # only now: while it loads, a signal may simply end the process
         self._signals.install()
         self._selector.register(self._signals.descriptor, selectors.EVENT_READ)
+        self._judge.open()
         for index in range(self._plan.settings.worker_count):
             self._fork(bundle, index)
         while self._end is None and self._exit_code is None:
@@ -87,6 +95,7 @@ class Generation:
             self._read_reports(bundle)
             self._check_boot_timeout()
             self._reap(bundle)
+            self._keep_judge(bundle)
         self._stop_workers()
         return self._exit_code if self._exit_code is not None else exit_codes.OK
 
@@ -111,8 +120,10 @@ class Generation:
         descriptor, child_end = os.pipe()
 
         def child() -> int:
-            self._leave_to_parent(descriptor)
-            return _run_worker(self._plan, self._board, bundle, index, child_end)
+            name_process(f"worker-{index}")
+            self._leave_to_parent()
+            os.close(descriptor)
+            return self._run_worker(bundle, index, child_end)
 
         pid = self._signals.fork(child)
         os.close(child_end)
@@ -120,10 +131,31 @@ class Generation:
         self._seats[pid] = _WorkerSeat(index, pid, reader, time.monotonic())
         self._selector.register(reader.descriptor, selectors.EVENT_READ)
 
-    def _leave_to_parent(self, descriptor: int) -> None:
-        """Close, in a forked worker, the ends of pipes that belong to the generation."""
+    def _run_worker(self, bundle: Bundle, index: int, reports: int) -> int:
+        # grpc must not be imported before the fork (doc/fork_support.md of grpc)
+        from server.worker import Worker  # noqa: PLC0415
+
+        Worker(
+            bundle=bundle,
+            settings=self._plan.settings,
+            address=self._plan.address,
+            index=index,
+            parent=self._pid,
+            metrics=WorkerMetrics(self._board.slot(self._plan.first_slot + index), self._places),
+            samples=self._judge.samples,
+            report=lambda report: send(reports, report),
+        ).run()
+        return exit_codes.FAILED
+
+    def _keep_judge(self, bundle: Bundle) -> None:
+        """Once the workers serve, since its start would only hold them up."""
+        if self._announced:
+            for report in self._judge.keep(bundle, self._signals, self._leave_to_parent):
+                self._report(report)
+
+    def _leave_to_parent(self) -> None:
+        """Close, in a forked process, the ends of pipes that belong to the generation."""
         self._selector.close()
-        os.close(descriptor)
         os.close(self._plan.reports)
         for seat in self._seats.values():
             seat.reader.close()
@@ -201,6 +233,7 @@ class Generation:
 
         `HURRY` means that nobody wants to wait.
         """
+        self._judge.end()
         for pid in self._seats:
             os.kill(pid, self._end or signal.SIGTERM)
         settings = self._plan.settings
@@ -232,30 +265,27 @@ class Generation:
         send(self._plan.reports, report)
 
 
-def _run_worker(plan: GenerationPlan, board: Board, bundle: Bundle, index: int, reports: int) -> int:
-    # grpc must not be imported before the fork (doc/fork_support.md of grpc)
-    from server.worker import Worker  # noqa: PLC0415
-
-    Worker(
-        bundle=bundle,
-        settings=plan.settings,
-        address=plan.address,
-        index=index,
-        parent=os.getppid(),
-        metrics=WorkerMetrics(board.slot(plan.first_slot + index)),
-        report=lambda report: send(reports, report),
-    ).run()
-    return exit_codes.FAILED
-
-
 def _ready(bundle: Bundle) -> Ready:
     countries = tuple(_country_report(bundle, code) for code in sorted(bundle.countries))
-    return Ready(bundle.name, bundle.version, bundle.format_version, bundle.load_ms, countries)
+    return Ready(
+        bundle.name, bundle.version, bundle.format_version, bundle.load_ms, countries, created_ms=bundle.created_ms
+    )
 
 
 def _country_report(bundle: Bundle, code: str) -> CountryReport:
-    measured = [index for index in indices_of(bundle.manifest, code) if index.recall_k]
-    indices = tuple(IndexReport(index.source, index.type, index.engine, index.recall) for index in measured)
+    indices = tuple(
+        IndexReport(
+            facts.source,
+            facts.type,
+            facts.engine,
+            facts.recall,
+            facts.recall_k,
+            facts.recall_target,
+            facts.space,
+            facts.ef,
+        )
+        for facts in indices_of(bundle.manifest, code)
+    )
     return CountryReport(code, bundle.countries[code].catalog.size, indices)
 
 

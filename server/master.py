@@ -21,13 +21,14 @@ from prometheus_client import CollectorRegistry
 from index_store.errors import BundleError
 from index_store.location import current_bundle
 from server import exit_codes
+from server.board import Board
 from server.child import Child, start_generation, start_lobby
-from server.collector import BoardCollector, MasterMetrics
+from server.collector import BoardCollector
 from server.exporter import Exporter
 from server.inspector_keeper import InspectorKeeper
-from server.metrics import Board
+from server.master_metrics import MasterMetrics
 from server.process import HURRY, SignalQueue, address_of, describe_exit, reserve_port
-from server.reports import Failed, Ready, Refused, Report, WorkerLost, Workers
+from server.reports import Failed, Judged, Ready, Refused, Report, WorkerLost, Workers
 from server.settings import Settings, SettingsError, reread_profiles
 from server.supervised import Purpose, Supervised
 
@@ -132,6 +133,10 @@ class Master:
             generation.workers = report.ready
             if generation is self._serving:
                 self._metrics.workers = report.ready
+        elif isinstance(report, Judged):
+            generation.live_recall.hear(report)
+            self._metrics.judged += not report.failed
+            self._metrics.judge_failed += report.failed
         elif isinstance(report, WorkerLost) and generation is self._serving:
             # one that is only starting has replaced nobody yet
             self._metrics.worker_restarts += 1
@@ -146,7 +151,7 @@ class Master:
         if self._lobby is not None:
             self._lobby.end(signal.SIGUSR2)
         self._metrics.serving, self._metrics.serving_since_s = ready, time.time()
-        self._metrics.workers = generation.workers
+        self._metrics.workers, self._metrics.live_recall = generation.workers, generation.live_recall
         if generation.purpose is Purpose.RELOAD:
             self._metrics.reloads["ok"] += 1
         items = sum(country.items for country in ready.countries)

@@ -1,53 +1,177 @@
-"""What is recorded of each answer, after the reply is made: `server.edge` calls these, `server.metrics` keeps it."""
+"""What is recorded of each call, by whatever transport it came.
 
-from collections.abc import Sequence
+    started → (decode, call, encode) → answered → reply handed over → settle: counted, watched
+                    └── exception → refused → Refusal → status
 
-from server.answer import Answer, Fallback, SimilarAnswer, SourceReport
-from server.metrics import STAGES, WorkerMetrics
+An answered call is only noted; `settle` counts it when its reply is on its way, so that its caller does not wait.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeAlias
+
+from server.answer import Answer, Fallback, SimilarAnswer
+from server.errors import Refusal, translate
+from server.metrics import CODE_INDEX
 from server.query import Query, SimilarQuery
+from server.request_id import request_id_of
+from server.service import AnswerT, RequestT
+from server.worker_metrics import WorkerMetrics
 
-_DECODE, _FUSE, _REPLY = (STAGES.index(stage) for stage in ("decode", "fuse", "reply"))
-_NS_PER_US = 1000
+Record: TypeAlias = Callable[[WorkerMetrics, RequestT, AnswerT, int, int, int], None]
+"""Counts an answer; the numbers are nanoseconds: decode, reply, and the whole call."""
+
+_OK = CODE_INDEX["OK"]
+_PUBLISH_EVERY_S = 0.1
+_LOG = logging.getLogger(__name__)
 
 
-def observe_answer(metrics: WorkerMetrics, query: Query, answer: Answer, decode_ns: int, reply_ns: int) -> None:
+class Origin(Protocol):
+    """Where a call came from: grpcio's context, or the native transport's call."""
+
+    def invocation_metadata(self) -> Any:  # noqa: ANN401 - grpcio has a class of its own that is as good
+        """The caller's `Metadata`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed(Generic[RequestT, AnswerT]):
+    """An answered call of `METHODS[method]`; times are those of `time.perf_counter_ns`."""
+
+    method: int
+    origin: Origin
+    request: RequestT
+    answer: AnswerT
+    started_ns: int
+    decode_ns: int
+    reply_ns: int
+    ended_ns: int
+
+    @property
+    def elapsed_ns(self) -> int:
+        """How long it took."""
+        return self.ended_ns - self.started_ns
+
+
+class Watcher(Protocol):
+    """Looks closer at some of the calls: slow ones, sampled ones."""
+
+    def wants(self, origin: Origin, elapsed_ns: int, ended_ns: int) -> bool:
+        """Whether to look at this one; asked of every call, so it must cost next to nothing."""
+
+    def look(self, call: Observed[Any, Any]) -> None:
+        """Do it."""
+
+
+class Observer:
+    """Lives on the thread that answers calls; only `publish` and `run` are for another."""
+
+    def __init__(self, metrics: WorkerMetrics, watchers: Sequence[Watcher] = ()) -> None:
+        self.metrics = metrics
+        self._watchers = tuple(watchers)
+        self._noted: list[tuple[Any, ...]] = []
+        self._before_publishing: Callable[[], None] = _nothing
+
+    def before_publishing(self, do: Callable[[], None]) -> None:
+        """Have what the transport counts itself put among the metrics each time."""
+        self._before_publishing = do
+
+    def answered(
+        self,
+        record: Record[RequestT, AnswerT] | None,
+        method: int,
+        origin: Origin,
+        request: RequestT,
+        answer: AnswerT,
+        started_ns: int,
+        decode_ns: int,
+        reply_ns: int,
+        ended_ns: int,
+    ) -> bool:
+        """Note a call whose reply is made; True if it is the first since `settle`, which then has to be called."""
+        self._noted.append((record, method, origin, request, answer, started_ns, decode_ns, reply_ns, ended_ns))
+        return len(self._noted) == 1
+
+    def refused(self, method: int, origin: Origin, error: Exception, started_ns: int) -> Refusal:
+        """Count a call that ends with a status, and translate what ended it."""
+        refusal = translate(error, lambda: request_id_of(origin.invocation_metadata()))
+        self.metrics.call_handled(method, CODE_INDEX[refusal.code.name], time.perf_counter_ns() - started_ns)
+        return refusal
+
+    def settle(self) -> None:
+        """Count what was noted."""
+        noted, self._noted = self._noted, []
+        metrics, watchers = self.metrics, self._watchers
+        for record, method, origin, request, answer, started_ns, decode_ns, reply_ns, ended_ns in noted:
+            elapsed_ns = ended_ns - started_ns
+            metrics.call_handled(method, _OK, elapsed_ns)
+            if record is not None:
+                record(metrics, request, answer, decode_ns, reply_ns, elapsed_ns)
+            for watcher in watchers:
+                if watcher.wants(origin, elapsed_ns, ended_ns):
+                    call = Observed(method, origin, request, answer, started_ns, decode_ns, reply_ns, ended_ns)
+                    _look(watcher, call)
+
+    async def run(self) -> None:
+        """Publish ten times a second and say how late that was, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + _PUBLISH_EVERY_S
+            await asyncio.sleep(_PUBLISH_EVERY_S)
+            self.metrics.loop_lag(max(0, round((loop.time() - due) * 1e9)))
+            self.publish()
+
+    def publish(self) -> None:
+        """Show everything counted so far."""
+        self._before_publishing()
+        self.metrics.publish()
+
+
+def _nothing() -> None:
+    pass
+
+
+def _look(watcher: Watcher, call: Observed[Any, Any]) -> None:
+    try:
+        watcher.look(call)
+    except Exception:  # the reply is sent: whatever goes wrong here must not end the thread that answers calls
+        _LOG.exception("a call was answered, but %s failed", type(watcher).__name__)
+
+
+def record_answer(
+    metrics: WorkerMetrics, query: Query, answer: Answer, decode_ns: int, reply_ns: int, elapsed_ns: int
+) -> None:
     """Record a `Retrieve`: stages, sources, and what the answer was about."""
-    metrics.stage(_DECODE, decode_ns)
-    _observe(metrics, query, answer)
-    metrics.stage(_REPLY, reply_ns)
+    metrics.stages(decode_ns, reply_ns)
+    _record(metrics, query, answer)
+    metrics.took(answer.country.code, elapsed_ns)
 
 
-def observe_batch(
-    metrics: WorkerMetrics, queries: Sequence[Query], answers: Sequence[Answer], decode_ns: int, reply_ns: int
+def record_batch(
+    metrics: WorkerMetrics, queries: Sequence[Query], answers: Sequence[Answer], decode_ns: int, reply_ns: int, _: int
 ) -> None:
     """Record a `RetrieveBatch`: as many answers, but decode and reply of the whole."""
     metrics.batch(len(queries))
-    metrics.stage(_DECODE, decode_ns)
+    metrics.stages(decode_ns, reply_ns)
     for query, answer in zip(queries, answers, strict=True):
-        _observe(metrics, query, answer)
-    metrics.stage(_REPLY, reply_ns)
+        _record(metrics, query, answer)
 
 
-def observe_similar(
-    metrics: WorkerMetrics, query: SimilarQuery, answer: SimilarAnswer, decode_ns: int, reply_ns: int
+def record_similar(
+    metrics: WorkerMetrics, query: SimilarQuery, answer: SimilarAnswer, decode_ns: int, reply_ns: int, _: int
 ) -> None:
     """Record a `SimilarItems`; its neighbourhood counts as the source that it is of."""
-    metrics.stage(_DECODE, decode_ns)
-    _observe_source(metrics, answer.report)
-    fallback = Fallback.NONE if answer.country.code == query.country else Fallback.COUNTRY
-    metrics.answered(int(fallback), 0, 0, len(answer.rows), 0)
-    metrics.stage(_REPLY, reply_ns)
+    metrics.stages(decode_ns, reply_ns)
+    metrics.sources((answer.report,))
+    code = answer.country.code
+    metrics.retrieved(code, Fallback.NONE if code == query.country else Fallback.COUNTRY, len(answer.rows), 0)
 
 
-def _observe(metrics: WorkerMetrics, query: Query, answer: Answer) -> None:
-    for report in answer.reports:
-        _observe_source(metrics, report)
-    metrics.stage(_FUSE, answer.fuse_us * _NS_PER_US)
-    metrics.answered(
-        int(answer.fallback), answer.unknown_items, query.history.length, len(answer.rows), answer.backfilled
-    )
-
-
-def _observe_source(metrics: WorkerMetrics, report: SourceReport) -> None:
-    encode_ns, search_ns = report.encode_us * _NS_PER_US, report.search_us * _NS_PER_US
-    metrics.source(report.source, report.plan, int(report.degradation), encode_ns, search_ns)
+def _record(metrics: WorkerMetrics, query: Query, answer: Answer) -> None:
+    code = answer.country.code
+    metrics.sources(answer.reports)
+    metrics.fused(answer.fuse_us)
+    metrics.retrieved(code, answer.fallback, len(answer.rows), answer.backfilled)
+    metrics.user(code, query.history.length, answer.unknown_items)

@@ -14,7 +14,10 @@ from server import exit_codes
 HURRY = signal.SIGUSR1
 """Tells a generation that drains to end at once. Not a second SIGTERM: two that wait are delivered as one."""
 
+COMM_PREFIX = "sl-"
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+_LOWEST = 19
 _LOG = logging.getLogger(__name__)
 _THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -41,6 +44,20 @@ def die_with_parent(parent: int) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def name_process(role: str) -> None:
+    """Call this process `sl-<role>` in `ps -o comm`, `top` and the metrics; the kernel keeps 15 characters."""
+    ctypes.CDLL(None).prctl(_PR_SET_NAME, f"{COMM_PREFIX}{role}".encode())
+
+
+def work_when_idle() -> None:
+    """Let this process have the processor only when nobody else wants it; where that is refused, go on as it is."""
+    for lower in (lambda: os.nice(_LOWEST), lambda: os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))):
+        try:
+            lower()
+        except OSError as error:
+            _LOG.debug("priority stays as it is: %s", error)
 
 
 def reserve_port(host: str, port: int) -> socket.socket:

@@ -9,12 +9,16 @@ from server.text import encodable
 
 
 class IndexReport(msgspec.Struct, frozen=True):
-    """One index whose recall was measured; `type` is an interaction type's name, of item_interaction only."""
+    """One index; fields as in `server.inventory.IndexFacts`."""
 
     source: str
     type: str
     engine: str
     recall: float
+    recall_k: int = 0
+    recall_target: float = 0.0
+    space: str = ""
+    ef: int = 0
 
 
 class CountryReport(msgspec.Struct, frozen=True):
@@ -33,6 +37,7 @@ class Ready(msgspec.Struct, frozen=True, tag="ready"):
     format_version: str
     load_ms: int
     countries: tuple[CountryReport, ...] = ()
+    created_ms: int = 0
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
@@ -61,7 +66,23 @@ class Workers(msgspec.Struct, frozen=True, tag="workers"):
     ready: int
 
 
-Report: TypeAlias = Ready | Refused | Failed | WorkerLost | Workers
+class SourceRecall(msgspec.Struct, frozen=True):
+    """How much of the exact answer one source gave: over `samples` requests, the older the less."""
+
+    source: str
+    recall: float
+    samples: float
+
+
+class Judged(msgspec.Struct, frozen=True, tag="judged"):
+    """A judge compared one request of `country` with exact search; no sources where it failed."""
+
+    country: str
+    sources: tuple[SourceRecall, ...] = ()
+    failed: bool = False
+
+
+Report: TypeAlias = Ready | Refused | Failed | WorkerLost | Workers | Judged
 _DECODER = msgspec.json.Decoder(Report)
 
 

@@ -187,6 +187,7 @@ class Retriever:
             unused_features=task.unused_features,
             backfilled=chosen.backfilled,
             fuse_us=fuse_us,
+            lists=tuple([(each.rows, each.scores) for each in found]),
         )
         asked = task.query.explain or task.query.return_embedding or task.query.include_modules
         return self._with_extras(answer, task, settings, found) if asked else answer

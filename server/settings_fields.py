@@ -103,10 +103,17 @@ class Settings:
     # inspector only.
     inspector_port: int = _setting(9465, "inspector", between(-1, 65535))
 
+    # How many requests a second the judge compares with exact search, over all workers, 0 to 1000, default 5; 0 = none.
+    recall_samples_per_s: float = _setting(5.0, "recall", between(0, 1000))
+    # How much of one core the judge may take for it, 0.001 to 1, default 0.05; fewer requests are compared then.
+    recall_cpu_share: float = _setting(0.05, "recall", between(0.001, 1))
+
     # Least severe level that is logged: debug, info, warning or error. Default "info".
     log_level: str = _setting("info", "log", one_of("debug", "info", "warning", "error"))
     # "text" for people, "json" for one object per line. Default "text".
     log_format: str = _setting("text", "log", one_of("text", "json"))
+    # A call that takes longer is logged with its stages, milliseconds, 0 to 86400000, default 100; 0 = none is.
+    log_slow_ms: float = _setting(100.0, "log", between(0, 86_400_000))
 
     # How requests may be answered, by name: tables `profiles.<name>` of the TOML file. Without one called "default",
     # the bundle's sources make it (`server.retrieval.built_in_profile`).

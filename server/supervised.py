@@ -1,11 +1,12 @@
 """A generation as the master sees it, and what its end means."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
 from server import exit_codes
 from server.child import Child
+from server.master_metrics import LiveRecall
 from server.process import describe_exit
 from server.reports import Failed, Ready, Refused
 from server.settings import Settings
@@ -29,6 +30,7 @@ class Supervised:
     purpose: Purpose
     ready: Ready | None = None
     workers: int = 0
+    live_recall: LiveRecall = field(default_factory=LiveRecall)
     fault: Refused | Failed | None = None
     timed_out: bool = False
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Generic, Literal, Protocol, TypeAlias
 
-from server.edge import Edge, Observe, retrieval_handler
-from server.metrics import WorkerMetrics
+from server.edge import Edge, retrieval_handler
+from server.observe import Observer, Record
 from server.service import AnswerT, RequestT, Rpc
 from server.settings import Settings
 
@@ -48,14 +48,14 @@ class Many(Generic[RequestT, AnswerT]):
 
 @dataclass(frozen=True, slots=True)
 class Served(Generic[RequestT, AnswerT]):
-    """One RPC as a transport is given it: its name in `metrics.METHODS`, its steps, what records its answers.
+    """One RPC as a transport is given it: its name in `metrics.METHODS`, its steps, what counts its answers.
 
     `many` is None where calls share no work; they are then answered one by one.
     """
 
     name: str
     rpc: Rpc[RequestT, AnswerT]
-    observe: Observe[RequestT, AnswerT] | None = None
+    record: Record[RequestT, AnswerT] | None = None
     many: Many[RequestT, AnswerT] | None = None
 
 
@@ -66,12 +66,10 @@ def choose(setting: str) -> Kind:
     return "native" if setting == "native" else "grpcio"
 
 
-def open_transport(
-    kind: Kind, settings: Settings, served: Sequence[Served[Any, Any]], metrics: WorkerMetrics
-) -> Transport:
+def open_transport(kind: Kind, settings: Settings, served: Sequence[Served[Any, Any]], observer: Observer) -> Transport:
     """Make the transport that serves `served`; it does nothing before `start`."""
     if kind == "native":
         from server.native.edge import NativeEdge  # noqa: PLC0415 - its package is optional
 
-        return NativeEdge(settings, served, metrics)
-    return Edge(settings, {one.name: retrieval_handler(one.name, one.rpc, metrics, one.observe) for one in served})
+        return NativeEdge(settings, served, observer)
+    return Edge(settings, {one.name: retrieval_handler(one.name, one.rpc, observer, one.record) for one in served})

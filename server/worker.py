@@ -6,8 +6,10 @@ gRPC and ONNX Runtime objects do not survive a fork (doc/fork_support.md of grpc
 generation imports this module only in the forked process. The port is bound when the first call would be fast.
 """
 
+import asyncio
 import gc
 import logging
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,11 +24,11 @@ from server.exit_codes import BUNDLE_REFUSED, OK, WORKER_BOOT
 from server.limits import Limits
 from server.log import set_up_logging
 from server.loop import run_and_exit
-from server.metrics import WorkerMetrics
-from server.observe import observe_answer, observe_batch, observe_similar
+from server.observe import Observer, Watcher, record_answer, record_batch, record_similar
 from server.process import die_with_parent
 from server.profiles import DEFAULT_PROFILE
 from server.query import Query
+from server.recall_sample import RecallSampler
 from server.reports import Failed, Ready, Refused, Report
 from server.retrieval import Retriever, built_in_profile
 from server.service import GetServingInfo, Retrieve, RetrieveBatch, SimilarItems
@@ -34,13 +36,14 @@ from server.serving_info import encode_info, feature_kinds
 from server.settings import Settings
 from server.transport import Many, Served, Transport, choose, open_transport
 from server.warm_up import warm_up
+from server.worker_metrics import WorkerMetrics
 
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Worker:
-    """Worker `index` of the generation with pid `parent`, which `report` reaches."""
+    """Worker `index` of the generation with pid `parent`, which `report` reaches; its judge reads `samples`."""
 
     bundle: Bundle
     settings: Settings
@@ -48,6 +51,7 @@ class Worker:
     index: int
     parent: int
     metrics: WorkerMetrics
+    samples: socket.socket | None
     report: Callable[[Report], None]
 
     def run(self) -> None:
@@ -59,8 +63,9 @@ class Worker:
         ends = EndSignals()
         ends.install()
         die_with_parent(self.parent)
+        observer = Observer(self.metrics, self._watchers())
         try:
-            edge = await self._start()
+            edge = await self._start(observer)
         except BundleError as error:
             self.report(Refused(str(error)))
             return BUNDLE_REFUSED
@@ -69,11 +74,21 @@ class Worker:
             self.report(Failed(f"worker {self.index} cannot start: {error}"))
             return WORKER_BOOT
         self.report(Ready(self.bundle.name, self.bundle.version, self.bundle.format_version, self.bundle.load_ms))
+        publishing = asyncio.create_task(observer.run())
         end = await ends.wait()
         await drain(edge, self.settings, end)
+        publishing.cancel()
+        observer.publish()
         return OK
 
-    async def _start(self) -> Transport:
+    def _watchers(self) -> Sequence[Watcher]:
+        watchers: list[Watcher] = []
+        if self.samples is not None:
+            per_s = self.settings.recall_samples_per_s / self.settings.worker_count
+            watchers.append(RecallSampler(self.samples, per_s, self.metrics))
+        return watchers
+
+    async def _start(self, observer: Observer) -> Transport:
         """Open, prove, warm, bind. A bundle whose golden requests get other answers is refused here."""
         encoders = self.bundle.open_encoders()
         replay_golden(self.bundle, encoders)
@@ -82,7 +97,7 @@ class Worker:
         gc.collect()
         gc.freeze()
         kind = choose(self.settings.transport)
-        transport = open_transport(kind, self.settings, served, self.metrics)
+        transport = open_transport(kind, self.settings, served, observer)
         await transport.start(self.address, serving=True)
         _LOG.debug("serving by the %s transport", kind)
         return transport
@@ -99,9 +114,9 @@ class Worker:
         loaded_ms = round(time.time() * 1000)
         info = GetServingInfo(encode_info(bundle, feature_kinds(encoders), profiles, limits, loaded_ms), limits)
         return (
-            Served("Retrieve", retrieve, observe_answer, Many(_group, retriever.answer_batch)),
-            Served("RetrieveBatch", batch, observe_batch),
-            Served("SimilarItems", similar, observe_similar),
+            Served("Retrieve", retrieve, record_answer, Many(_group, retriever.answer_batch)),
+            Served("RetrieveBatch", batch, record_batch),
+            Served("SimilarItems", similar, record_similar),
             Served("GetServingInfo", info),
         )
 

@@ -7,6 +7,7 @@ import grpc
 import msgspec
 
 from server.errors import Refusal
+from server.request_id import Metadata
 
 if TYPE_CHECKING:
     from pygrpc_native._native import CallDetails  # only its stubs have it
@@ -29,11 +30,20 @@ class Front(Protocol):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A unary call whose request is complete. `deadline_ns` is on the clock of `time.perf_counter_ns`."""
+    """A unary call whose request is complete. `deadline_ns` and `taken_ns` are of `time.perf_counter_ns`.
+
+    taken_ns: when it was taken from the front, which does not say when it had come in.
+    """
 
     call_id: int
     raw: bytes
     deadline_ns: int
+    taken_ns: int = 0
+    metadata: Metadata = None
+
+    def invocation_metadata(self) -> Metadata:
+        """See `server.observe.Origin`."""
+        return self.metadata
 
     def refuse(self, front: Front, refusal: Refusal) -> None:
         """End it without a reply."""

@@ -13,12 +13,12 @@ from typing import Generic
 import msgspec
 
 from server.errors import DeadlinePassedError, translate
-from server.metrics import CODE_INDEX, METHODS, WorkerMetrics
+from server.metrics import METHODS
 from server.native.call import Call, Front
+from server.observe import Observer
 from server.service import AnswerT, RequestT
 from server.transport import Many, Served
 
-_OK = CODE_INDEX["OK"]
 # beyond this many a larger group saves little, and its first call would wait for its last
 _GROUP_AT_MOST = 16
 _now = time.perf_counter_ns
@@ -36,12 +36,13 @@ class _Begun(msgspec.Struct, Generic[RequestT], frozen=True):
 class Desk(Generic[RequestT, AnswerT]):
     """Lives on the one thread that answers calls."""
 
-    def __init__(self, served: Served[RequestT, AnswerT], metrics: WorkerMetrics, front: Front) -> None:
+    def __init__(self, served: Served[RequestT, AnswerT], observer: Observer, front: Front) -> None:
         self._rpc = served.rpc
-        self._observe = served.observe
+        self._record = served.record
         self._many = served.many
         self._method = METHODS.index(served.name)
-        self._metrics = metrics
+        self._observer = observer
+        self._metrics = observer.metrics
         self._front = front
 
     def answer(self, calls: Sequence[Call]) -> None:
@@ -51,10 +52,13 @@ class Desk(Generic[RequestT, AnswerT]):
                 self._answer_alone(call)
         else:
             self._answer_together(calls, self._many)
+        self._observer.settle()
 
     def _answer_alone(self, call: Call) -> None:
         begun = self._begin(call)
         if begun is not None:
+            if self._many is not None:
+                self._metrics.group(1)
             self._call_and_finish(begun)
 
     def _answer_together(self, calls: Sequence[Call], many: Many[RequestT, AnswerT]) -> None:
@@ -77,6 +81,8 @@ class Desk(Generic[RequestT, AnswerT]):
 
     def _answer_group(self, group: Sequence[_Begun[RequestT]], many: Many[RequestT, AnswerT]) -> None:
         answers: Sequence[AnswerT] = ()
+        if group:
+            self._metrics.group(len(group))
         if len(group) > 1:
             try:
                 answers = many.call([begun.request for begun in group])
@@ -93,6 +99,7 @@ class Desk(Generic[RequestT, AnswerT]):
         """Decode; None if that ended the call."""
         started = _now()
         self._metrics.call_started(self._method)
+        self._metrics.queued(started - call.taken_ns)
         try:
             if started >= call.deadline_ns:
                 raise DeadlinePassedError  # noqa: TRY301 - all refusals take one way out
@@ -118,12 +125,18 @@ class Desk(Generic[RequestT, AnswerT]):
             self._refuse(begun.call, begun.started_ns, error)
             return
         ended = _now()
-        self._metrics.call_handled(self._method, _OK, ended - begun.started_ns)
-        if self._observe is not None:
-            self._observe(self._metrics, begun.request, answer, begun.decode_ns, ended - called)
         self._front.respond(begun.call.call_id, reply)
+        self._observer.answered(
+            self._record,
+            self._method,
+            begun.call,
+            begun.request,
+            answer,
+            begun.started_ns,
+            begun.decode_ns,
+            ended - called,
+            ended,
+        )
 
     def _refuse(self, call: Call, started_ns: int, error: Exception) -> None:
-        refusal = translate(error)
-        self._metrics.call_handled(self._method, CODE_INDEX[refusal.code.name], _now() - started_ns)
-        call.refuse(self._front, refusal)
+        call.refuse(self._front, self._observer.refused(self._method, call, error, started_ns))

@@ -14,9 +14,11 @@ from typing import Any
 
 from pygrpc_native import NativeGrpcFront
 
-from server.metrics import SERVICE, WorkerMetrics
+from server.metrics import SERVICE
 from server.native.loop import CallLoop
+from server.native.served import show_served
 from server.native.side import SideServer
+from server.observe import Observer
 from server.process import stop_listening
 from server.settings import Settings
 from server.transport import Served
@@ -30,10 +32,10 @@ _LAST_CALLS_S = 0.5
 class NativeEdge:
     """A `Transport` on pygrpc-native. One per process, after the fork."""
 
-    def __init__(self, settings: Settings, served: Sequence[Served[Any, Any]], metrics: WorkerMetrics) -> None:
+    def __init__(self, settings: Settings, served: Sequence[Served[Any, Any]], observer: Observer) -> None:
         self._settings = settings
         self._served = served
-        self._metrics = metrics
+        self._observer = observer
 
     async def start(self, address: str, *, serving: bool) -> None:
         """Bind `address` beside the other processes and answer; RuntimeError if it cannot be bound."""
@@ -42,7 +44,8 @@ class NativeEdge:
         socket_path = await self._side.start()
         front = self._bind(address)
         front.set_fallback(socket_path)
-        self._calls = CallLoop(front, self._settings, self._served, self._metrics)
+        self._observer.before_publishing(lambda: show_served(front, self._observer.metrics))
+        self._calls = CallLoop(front, self._settings, self._served, self._observer)
         front.start()
         self._calls.start()
 
@@ -55,6 +58,7 @@ class NativeEdge:
                 call_details=True,
                 max_concurrent_streams=self._settings.max_concurrent_rpcs,
                 reuse_port=True,
+                metrics=True,
             )
         except OSError as error:
             message = f"cannot bind {address}: {error}"

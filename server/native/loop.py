@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from pygrpc_native import EVENT_CALL, NativeGrpcFront
 
 from server.exit_codes import FAILED
-from server.metrics import WorkerMetrics
 from server.native.call import TOO_MANY, Call, deadline_of, too_large
 from server.native.desk import Desk
+from server.observe import Observer
 from server.settings import Settings
 from server.transport import Served
 
@@ -35,12 +35,13 @@ class CallLoop:
     """Answers the calls of `front` until told to end, then closes it."""
 
     def __init__(
-        self, front: NativeGrpcFront, settings: Settings, served: Sequence[Served[Any, Any]], metrics: WorkerMetrics
+        self, front: NativeGrpcFront, settings: Settings, served: Sequence[Served[Any, Any]], observer: Observer
     ) -> None:
         self._front = front
         self._max_bytes = settings.max_receive_bytes
         self._max_calls = settings.max_concurrent_rpcs
-        self._desks = [Desk(one, metrics, front) for one in served]
+        self._desks = [Desk(one, observer, front) for one in served]
+        self._metrics = observer.metrics
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
 
@@ -88,12 +89,14 @@ class CallLoop:
         for kind, call_id, method, raw, _, details in events:
             if kind != EVENT_CALL or call_id in ended or raw is None:
                 continue
-            call = Call(call_id, raw, deadline_of(details, now_ns))
+            call = Call(call_id, raw, deadline_of(details, now_ns), now_ns, details[0] if details else None)
             if len(raw) > self._max_bytes:
+                self._metrics.turned_away("too_large")
                 call.refuse(self._front, too_large(len(raw), self._max_bytes))
             elif places:
                 places -= 1
                 admitted.setdefault(method, []).append(call)
             else:
+                self._metrics.turned_away("too_many")
                 call.refuse(self._front, TOO_MANY)
         return admitted

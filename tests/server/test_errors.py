@@ -6,11 +6,15 @@ import logging
 import grpc
 import pytest
 
-from server.collector import BoardCollector, MasterMetrics
+from server.board import Board
+from server.collector import BoardCollector
 from server.edge import retrieval_handler
 from server.errors import translate
-from server.metrics import CODES, Board, WorkerMetrics
+from server.master_metrics import MasterMetrics
+from server.metrics import CODES
+from server.observe import Observer
 from server.refusals import UnknownCountryError
+from server.worker_metrics import WorkerMetrics
 
 
 class _Aborted(Exception):
@@ -26,6 +30,9 @@ class _Context:
 
     def time_remaining(self) -> float | None:
         return self._remaining_s
+
+    def invocation_metadata(self) -> list[tuple[str, str]]:
+        return [("x-request-id", "r-7")]
 
     async def abort(self, *refusal: object) -> None:
         self.refused = refusal
@@ -63,11 +70,14 @@ def _handled(board: Board) -> dict[str, float]:
 
 def _run(rpc: _Rpc, context: _Context) -> tuple[bytes | None, dict[str, float]]:
     board = Board.create(1)
-    handler = retrieval_handler("Retrieve", rpc, WorkerMetrics(board.slot(0)))
+    observer = Observer(WorkerMetrics(board.slot(0)))
+    handler = retrieval_handler("Retrieve", rpc, observer)
     try:
         reply = asyncio.run(handler(b"x", context))  # type: ignore[arg-type] # as much of it as is used
     except _Aborted:
         reply = None
+    observer.settle()
+    observer.publish()
     return reply, _handled(board)
 
 
@@ -81,7 +91,7 @@ def test_a_bug_is_internal_and_tells_the_caller_nothing(caplog: pytest.LogCaptur
     context = _Context()
     with caplog.at_level(logging.ERROR):
         assert _run(_Rpc(ValueError("/secret/path")), context) == (None, {"INTERNAL": 1})
-    assert context.refused == (grpc.StatusCode.INTERNAL, "internal error", ())
+    assert context.refused == (grpc.StatusCode.INTERNAL, "internal error", (("x-request-id", "r-7"),))
     assert "/secret/path" in caplog.text
     assert "Traceback" in caplog.text
 

@@ -11,10 +11,10 @@ from types import SimpleNamespace
 import pytest
 from running_server import eventually
 
+from server.board import Board
 from server.child import start_generation
 from server.generation import Generation, _WorkerSeat
 from server.master import Master
-from server.metrics import Board
 from server.plan import GenerationPlan
 from server.process import SignalQueue, describe_exit
 from server.reports import Failed, Refused, Report, ReportReader, WorkerLost, Workers, send

@@ -9,9 +9,12 @@ from running_server import RunningServer, call_raw, eventually, request
 
 from index_store.content import BundleContent
 from protos.retrieval.v1 import retrieval_pb2 as pb
-from server.answer import Degradation, Fallback
-from server.collector import BoardCollector, MasterMetrics
-from server.metrics import CODES, DEGRADATIONS, FALLBACKS, METHODS, PLANS, SOURCES, Board, WorkerMetrics
+from server.answer import Degradation, Fallback, SourceReport
+from server.board import Board
+from server.collector import BoardCollector
+from server.master_metrics import MasterMetrics
+from server.metrics import CODES, DEGRADATIONS, FALLBACKS, METHODS, PLANS, SOURCES
+from server.worker_metrics import WorkerMetrics
 
 SERVICE = "retrieval.v1.Retrieval"
 
@@ -31,8 +34,11 @@ def test_a_scrape_agrees_with_the_calls(server: RunningServer) -> None:
     def grown(*key: str) -> float:
         return eventually(server.metrics)[key] - before.get(key, 0.0)
 
-    # a counter is written before the reply is sent or, for what an answer was about, right after
-    eventually(lambda: grown("shortlist_candidates_total") == 6 * 18)
+    def all_grown(name: str) -> float:
+        return sum(value - before.get(key, 0.0) for key, value in server.metrics().items() if key[0] == name)
+
+    # counts show a tenth of a second after the reply
+    eventually(lambda: all_grown("shortlist_candidates_total") == 6 * 18)
     assert grown("grpc_server_started_total", "Retrieve", SERVICE) == 24
     assert grown("grpc_server_handled_total", "OK", "Retrieve", SERVICE) == 18
     assert grown("grpc_server_handled_total", "INVALID_ARGUMENT", "Retrieve", SERVICE) == 6
@@ -45,10 +51,22 @@ def test_a_scrape_agrees_with_the_calls(server: RunningServer) -> None:
         assert grown("shortlist_stage_seconds_count", *place) == 18
     assert grown("shortlist_stage_seconds_count", "pdn", "search") == 0
     assert grown("shortlist_plans_total", "none", "led") == 18
-    assert grown("shortlist_fallback_total", "empty_history") == 6
-    assert grown("shortlist_fallback_total", "unknown_history") == 6
-    assert grown("shortlist_unknown_items_total") == 12
-    assert grown("shortlist_history_items_total") == 18
+    assert grown("shortlist_fallback_total", "FR", "empty_history") == 6
+    assert grown("shortlist_fallback_total", "DE", "unknown_history") == 6
+    assert grown("shortlist_retrievals_total", "FR") == 12
+    assert grown("shortlist_retrieval_seconds_count", "DE") == 6
+    assert grown("shortlist_retrievals_total", "US") == 0
+    assert all_grown("shortlist_unknown_items_total") == 12
+    assert all_grown("shortlist_history_items_total") == 18
+    assert grown("shortlist_history_length_count") == 18
+    assert [grown("shortlist_history_length_bucket", bound) for bound in ("0.0", "1.0", "2.0")] == [6, 12, 18]
+    # FR knows one of two, DE none
+    assert [grown("shortlist_unknown_item_ratio_bucket", bound) for bound in ("0.25", "0.5", "0.9", "1.0")] == [
+        0,
+        6,
+        6,
+        12,
+    ]
 
 
 def test_a_scrape_describes_the_bundle_and_the_workers(server: RunningServer) -> None:
@@ -86,11 +104,12 @@ def test_a_scrape_tells_what_each_source_did(full_server: RunningServer, full_co
         return eventually(full_server.metrics)[key] - before.get(key, 0.0)
 
     eventually(lambda: grown("shortlist_stage_seconds_count", "", "reply") == 3)
-    assert grown("shortlist_fallback_total", "country") == 1
-    assert grown("shortlist_candidates_total") == sum(len(reply.candidates) for reply in [*replies, *similar])
-    assert grown("shortlist_backfilled_candidates_total") == replies[0].backfilled > 0
-    assert grown("shortlist_fallback_total", "backfilled") == 1
-    assert grown("shortlist_fallback_total", "empty_history") == 1
+    assert grown("shortlist_fallback_total", "US", "country") == 1
+    assert grown("shortlist_candidates_total", "FR") == sum(len(reply.candidates) for reply in [*replies, similar[0]])
+    assert grown("shortlist_candidates_total", "US") == len(similar[1].candidates)
+    assert grown("shortlist_backfilled_candidates_total", "FR") == replies[0].backfilled > 0
+    assert grown("shortlist_fallback_total", "FR", "backfilled") == 1
+    assert grown("shortlist_fallback_total", "FR", "empty_history") == 1
     assert grown("shortlist_degradations_total", "empty_history", "two_tower") == (
         replies[2].sources[1].degradation == pb.DEGRADATION_EMPTY_HISTORY
     )
@@ -122,18 +141,20 @@ def test_a_label_has_a_place_for_every_value() -> None:
     for source in SOURCES:
         for degradation in Degradation:
             for plan in (*PLANS, "of tomorrow", ""):
-                metrics.source(source, plan, int(degradation), 1, 1)
+                metrics.sources([SourceReport(source, "", plan, 0, 0, 0, 1, 1, degradation)])
     for fallback in Fallback:
-        metrics.answered(int(fallback), 0, 0, 0, 0)
+        metrics.retrieved("FR", fallback, 0, 0)
     for method in range(len(METHODS)):
         for code in range(len(CODES)):
             metrics.call_handled(method, code, 1)
+    metrics.publish()
     families = {family.name: family for family in BoardCollector(board, MasterMetrics()).collect()}
     plans = {(one.labels["source"], one.labels["plan"]): one.value for one in families["shortlist_plans"].samples}
     runs = len(Degradation)
     assert plans == {(source, plan): runs * (1 + (plan == "other")) for source in SOURCES for plan in PLANS}
     assert {one.value for one in families["shortlist_degradations"].samples} == {len(PLANS) + 2}
-    assert {one.value for one in families["shortlist_fallback"].samples} == {1}
+    # a country that the slot has no columns for
+    assert {(one.labels["country"], one.value) for one in families["shortlist_fallback"].samples} == {("(other)", 1)}
     assert {one.value for one in families["grpc_server_handled"].samples} == {1}
 
 
@@ -153,6 +174,7 @@ def test_slots_are_summed_and_another_process_may_write_them() -> None:
         writer.call_started(0)
         writer.call_handled(0, 0, 250_000)
         writer.call_handled(0, 13, 10**12)
+        writer.publish()
     families = {family.name: family for family in BoardCollector(board, MasterMetrics()).collect()}
     assert [one.value for one in families["grpc_server_started"].samples] == [3, 0, 0, 0]
     handled = {one.labels["grpc_code"]: one.value for one in families["grpc_server_handled"].samples[:2]}
@@ -168,7 +190,9 @@ def test_slots_are_summed_and_another_process_may_write_them() -> None:
 def test_a_bound_belongs_to_its_bucket() -> None:
     """`le` means less or equal."""
     board = Board.create(1)
-    WorkerMetrics(board.slot(0)).call_handled(0, 0, 100_000)
+    metrics = WorkerMetrics(board.slot(0))
+    metrics.call_handled(0, 0, 100_000)
+    metrics.publish()
     families = {family.name: family for family in BoardCollector(board, MasterMetrics()).collect()}
     first = families["grpc_server_handling_seconds"].samples[0]
     assert (first.labels["le"], first.value) == ("0.0001", 1)

@@ -102,7 +102,7 @@ def test_a_bad_value_is_refused(overrides: dict[str, object], message: str) -> N
     [
         ("[server]\nprot = 1\n", "unknown key server.prot; did you mean server.port?"),
         ("[serve]\nport = 1\n", "unknown table or key 'serve'; did you mean server?"),
-        ("zzz = 1\n", "known are bundle, inspector, limits, log, metrics, profiles, server, serving"),
+        ("zzz = 1\n", "known are bundle, inspector, limits, log, metrics, profiles, recall, server, serving"),
         ("server = 1\n", "server: expected a table, found 1"),
         ("[server]\nport = '1'\n", 'expected a whole number, found "1"'),
         ("[server]\nport = 1.0\n", "expected a whole number, found 1.0"),

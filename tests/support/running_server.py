@@ -156,7 +156,15 @@ class RunningServer:
 
     def workers(self) -> list[psutil.Process]:
         """The forked workers of all generations."""
-        return [worker for generation in self.generations() for worker in generation.children()]
+        return self._forked("sl-worker")
+
+    def judges(self) -> list[psutil.Process]:
+        """The forked judges of all generations."""
+        return self._forked("sl-judge")
+
+    def _forked(self, name: str) -> list[psutil.Process]:
+        children = [child for generation in self.generations() for child in generation.children()]
+        return [child for child in children if _name(child).startswith(name)]
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the master."""
@@ -174,6 +182,13 @@ class RunningServer:
         """Open a connection of its own for typed calls."""
         with self.channel() as channel:
             yield retrieval_pb2_grpc.RetrievalStub(channel)
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.Error:  # it has ended meanwhile
+        return ""
 
 
 def _command(process: psutil.Process) -> list[str]:

@@ -13,11 +13,14 @@ from typing import Self, TypeAlias, TypeVar
 
 import grpc
 import psutil
+from running_server import eventually
 from toy_server import Plan
 
 from protos.retrieval.v1 import retrieval_pb2 as pb
-from server.collector import BoardCollector, MasterMetrics
-from server.metrics import Board
+from server.board import Board
+from server.collector import BoardCollector
+from server.master_metrics import MasterMetrics
+from server.metrics import COLUMNS, HISTOGRAM_SIZE
 from server.plan import encode_plan
 from server.process import address_of, reserve_port
 from server.settings import Settings
@@ -118,20 +121,32 @@ class ToyServer:
 
     def handled(self) -> Mapping[tuple[str, str], float]:
         """Calls by method and status, as metrics have them."""
+        self._wait_until_published()
         return self._values("grpc_server_handled_total", ("grpc_method", "grpc_code"))
 
     def started(self) -> Mapping[tuple[str, str], float]:
         """Calls by method, begun or ended."""
+        self._wait_until_published()
         return self._values("grpc_server_started_total", ("grpc_method", "grpc_service"))
 
     def observed(self) -> float:
         """How many answers were recorded."""
+        self._wait_until_published()
         return sum(
             sample.value
             for metric in BoardCollector(self._board, MasterMetrics()).collect()
             for sample in metric.samples
             if sample.name == "shortlist_stage_seconds_count" and sample.labels["stage"] == "decode"
         )
+
+    def _wait_until_published(self) -> None:
+        """What the process has counted shows when it has published twice."""
+        before = self._publications()
+        eventually(lambda: self._publications() >= before + 2)
+
+    def _publications(self) -> int:
+        start = COLUMNS["loop_lag"]
+        return sum(self._board.totals()[start : start + HISTOGRAM_SIZE - 1])
 
     def _values(self, name: str, labels: tuple[str, str]) -> Mapping[tuple[str, str], float]:
         return {

@@ -7,6 +7,7 @@ It has the worker's error table, metrics, signals and drain. The country of a Re
 `python toy_server.py PLAN` prints "ready" once it answers and ends with SIGTERM or SIGUSR2.
 """
 
+import asyncio
 import resource
 import sys
 import time
@@ -17,15 +18,17 @@ from typing import cast
 import msgspec
 
 from protos.retrieval.v1 import retrieval_pb2 as pb
+from server.board import Board
 from server.drain import EndSignals, drain
 from server.log import set_up_logging
 from server.loop import run_and_exit
-from server.metrics import STAGES, Board, WorkerMetrics
+from server.observe import Observer
 from server.plan import decode_plan
 from server.refusals import UnknownCountryError
 from server.settings import Settings
 from server.transport import Kind, Many, Served, open_transport
 from server.violations import InvalidRequestError, Violation
+from server.worker_metrics import WorkerMetrics
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -99,8 +102,7 @@ class ToyInfo:
 
 def _observe(metrics: WorkerMetrics, request: pb.RetrieveRequest, answer: pb.RetrieveResponse, *ns: int) -> None:
     del request, answer
-    metrics.stage(STAGES.index("decode"), ns[0])
-    metrics.stage(STAGES.index("reply"), ns[1])
+    metrics.stages(ns[0], ns[1])
 
 
 async def live(plan: Plan) -> int:
@@ -112,12 +114,15 @@ async def live(plan: Plan) -> int:
         Served("Retrieve", retrieve, _observe, Many(retrieve.group, retrieve.call_many)),
         Served("GetServingInfo", ToyInfo()),
     )
-    metrics = WorkerMetrics(Board(plan.board, 1).slot(0))
-    transport = open_transport(plan.transport, plan.settings, served, metrics)
+    observer = Observer(WorkerMetrics(Board(plan.board, 1).slot(0)))
+    transport = open_transport(plan.transport, plan.settings, served, observer)
     await transport.start(plan.address, serving=True)
     sys.stdout.write(f"ready after {time.process_time():.2f} s\n")
     sys.stdout.flush()
+    publishing = asyncio.create_task(observer.run())
     await drain(transport, plan.settings, await ends.wait())
+    publishing.cancel()
+    observer.publish()
     return 0
 
 

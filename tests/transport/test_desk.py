@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.metrics import CODES, METHODS, Board, WorkerMetrics
+from server.board import Board
+from server.metrics import CODES, METHODS
 from server.native.call import Call, deadline_of
 from server.native.desk import Desk
+from server.observe import Observer
 from server.refusals import UnknownCountryError
 from server.transport import Many, Served, choose
+from server.worker_metrics import WorkerMetrics
 
 # group and value; "x" cannot be decoded, "u" cannot be answered, "e" cannot be encoded
 REQUESTS = st.lists(st.tuples(st.sampled_from("abuex"), st.integers(0, 99)), max_size=60)
@@ -75,10 +78,12 @@ def _end_all(
     """Answer all at once; the ending of each call, the counts by status, and what worked."""
     front, board, rpc = FakeFront(), Board.create(1), Doubler(short=short)
     many = Many(lambda request: request[0], rpc.call_many) if together else None
-    desk = Desk(Served("Retrieve", rpc, None, many), WorkerMetrics(board.slot(0)), front)
+    observer = Observer(WorkerMetrics(board.slot(0)))
+    desk = Desk(Served("Retrieve", rpc, None, many), observer, front)
     far = deadline_of(None, 0)
     desk.answer([Call(number, f"{group}{value}".encode(), far) for number, (group, value) in enumerate(requests)])
     assert sorted(number for number, _ in front.endings) == list(range(len(requests))), "not ended exactly once"
+    observer.publish()
     return dict(front.endings), board.totals()[: len(METHODS) * (1 + len(CODES))], rpc
 
 
@@ -112,7 +117,7 @@ def test_a_deadline_that_passes_meanwhile_is_not_worked_on() -> None:
         return rpc.call_many(requests)
 
     many = Many(lambda request: request[0], last)
-    desk = Desk(Served("Retrieve", rpc, None, many), WorkerMetrics(Board.create(1).slot(0)), front)
+    desk = Desk(Served("Retrieve", rpc, None, many), Observer(WorkerMetrics(Board.create(1).slot(0))), front)
     deadlines = [deadline_of(None, 0)] * 16 + [soon]
     desk.answer([Call(number, b"a1", deadline) for number, deadline in enumerate(deadlines)])
     assert [code for _, (code, _) in sorted(front.endings)] == ["OK"] * 16 + ["DEADLINE_EXCEEDED"]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from running_server import RunningServer, call_raw, request
+from running_server import RunningServer, call_raw, eventually, request
 
 from index_store.publish import publish
 from protos.retrieval.v1 import retrieval_pb2 as pb
@@ -48,8 +48,14 @@ def _counts(server: RunningServer) -> Counts:
     return {
         key: value
         for key, value in server.metrics().items()
-        if key[0].endswith("_total") and not key[0].startswith(("python", "process"))
+        if key[0].endswith("_total")
+        and not key[0].startswith(("python", "process", "shortlist_process", "shortlist_live"))
     }
+
+
+def _wait_for_batch(server: RunningServer) -> None:
+    """Until what was asked last is counted."""
+    eventually(lambda: server.metrics()[("shortlist_batch_size_count",)] == 1)
 
 
 def test_both_transports_serve_alike(root: Path, tmp_path: Path) -> None:
@@ -60,7 +66,9 @@ def test_both_transports_serve_alike(root: Path, tmp_path: Path) -> None:
         with RunningServer(tmp_path / f"{transport}.log", **settings) as server:
             server.wait_until_serving()
             assert f"serving by the {transport} transport" in server.log
-            seen.append((_replies(server), _counts(server)))
+            replies = _replies(server)
+            _wait_for_batch(server)
+            seen.append((replies, _counts(server)))
     assert len(seen[0][0]) == 6
     assert seen[0] == seen[1]
 
