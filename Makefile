@@ -40,7 +40,7 @@ tools:
 smoke: $(VENV)/.dev demo
 	$(BIN)/python tests/smoke.py deploy/demo.toml
 
-.PHONY: bench bench-quick soak
+.PHONY: bench bench-quick bench-compare soak
 
 ## bench: docs/performance.md made again, half an hour after the bundles are there; parts measured at this revision are kept
 bench: $(VENV)/.dev
@@ -50,6 +50,10 @@ bench: $(VENV)/.dev
 ## bench-quick: the bench's headline in under 50 seconds; the last line is JSON. Publishes a million items at first
 bench-quick: $(VENV)/.dev
 	$(BIN)/python -m loadtest.bench_quick
+
+## bench-compare: this checkout against REV (make bench-compare REV=HEAD~5), taking turns; ratios
+bench-compare: $(VENV)/.dev
+	$(BIN)/python -m loadtest.bench_compare $(REV)
 
 ## soak: twenty million calls to the demo bundle; about two hours, goes on where it was
 soak: $(VENV)/.dev demo
