@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from index_store.country import Country
 from protos.retrieval.v1 import retrieval_pb2 as pb
-from server.answer import Answer, Module, Path, SimilarAnswer, SourceEvidence, SourceReport
+from server.answer import Answer, Module, SimilarAnswer, SourceReport
+from server.encode_long import long_candidates
 from server.written import message, number, text
 
 # A bare Candidate on the wire: field 1 of its response with 19 bytes, item_id as field 1, score as field 2, source_mask
@@ -39,7 +40,7 @@ def encode_answer(answer: Answer, bundle_version: str, *, include_details: bool)
     """Serialise a RetrieveResponse; evidence, embeddings and modules are written where the answer has them."""
     candidates: bytes | bytearray
     if include_details or answer.evidence:
-        candidates = _long_candidates(answer, include_details=include_details)
+        candidates = long_candidates(answer, include_details=include_details)
     else:
         item_ids = answer.country.catalog.item_ids.take(answer.rows)
         candidates = _records(item_ids, answer.scores, answer.source_masks)
@@ -58,18 +59,6 @@ def encode_answer(answer: Answer, bundle_version: str, *, include_details: bool)
     if answer.embeddings or answer.modules:
         parts.append(_extras(answer, include_details=include_details))
     return b"".join(parts)
-
-
-def _long_candidates(answer: Answer, *, include_details: bool) -> bytes:
-    """Candidates that are more than id, score and sources."""
-    found = pb.RetrieveResponse()
-    candidates = _candidates(answer.country, answer.rows, answer.scores, include_details=include_details)
-    for place, candidate in enumerate(candidates):
-        candidate.source_mask = int(answer.source_masks[place])
-        if answer.evidence:
-            candidate.evidence.extend(_evidence(each, answer.country) for each in answer.evidence[place])
-        found.candidates.append(candidate)
-    return found.SerializeToString()
 
 
 def _extras(answer: Answer, *, include_details: bool) -> bytes:
@@ -149,31 +138,6 @@ def _report(report: SourceReport) -> bytes:
             number(0x40, report.fetched),
             number(0x48, report.degradation),
         )
-    )
-
-
-def _evidence(evidence: SourceEvidence, country: Country) -> pb.Evidence:
-    because = None
-    if evidence.history_row >= 0:
-        because = _explained(country, evidence.history_row, evidence.history_type)
-    return pb.Evidence(
-        source=evidence.source,
-        rank=evidence.rank + 1,
-        score=evidence.score,
-        because=because,
-        contribution=evidence.contribution,
-        target_type=pb.InteractionType.Name(evidence.target_type),
-        paths=[_path(path, country) for path in evidence.paths],
-        direct=evidence.direct,
-    )
-
-
-def _path(path: Path, country: Country) -> pb.Path:
-    return pb.Path(
-        trigger=_explained(country, path.trigger_row, path.trigger_type),
-        weight=path.weight,
-        similarity=path.similarity,
-        contribution=path.contribution,
     )
 
 

@@ -1,6 +1,6 @@
 """Before any work: a query's names become the country's catalogue, its rows, a profile's sources. Refuses the rest."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -73,15 +73,32 @@ class Resolver:
         self._kinds = _feature_kinds(encoders)
         self._aged = any(each.origin == "idle_days" for encoder in encoders.values() for each in encoder.spec.features)
 
-    def task(self, query: Query) -> Task:
-        """Look a query up. Raises a `RefusedError` or `FeatureKindError`."""
+    def rows(self, queries: Sequence[Query]) -> Sequence[NDArray[np.int64] | None]:
+        """Find the rows of many histories with one lookup per country; None where keys or the country want more."""
+        found: list[NDArray[np.int64] | None] = [None] * len(queries)
+        by_country: dict[str, list[int]] = {}
+        for position, query in enumerate(queries):
+            if not query.history.items.keys and query.country in self._countries:
+                by_country.setdefault(query.country, []).append(position)
+        for code, positions in by_country.items():
+            item_ids = [queries[position].history.items.item_ids for position in positions]
+            rows = self._countries[code].catalog.rows_of_ids(np.concatenate(item_ids))
+            start = 0
+            for position, own in zip(positions, item_ids, strict=True):
+                found[position] = rows[start : start + len(own)]
+                start += len(own)
+        return found
+
+    def task(self, query: Query, rows: NDArray[np.int64] | None = None) -> Task:
+        """Look a query up; rows: of its history, if known. Raises a `RefusedError` or `FeatureKindError`."""
         country, moved = self.country(query.country)
         profile = self._profiles.get(query.profile or DEFAULT_PROFILE)
         if profile is None:
             raise UnknownProfileError(query.profile, sorted(self._profiles))
         check_filters(country, query.filters)
         unused = self._unused(query.features)
-        rows = resolve_rows(country, query.history.items)
+        if rows is None:
+            rows = resolve_rows(country, query.history.items)
         seed = int(resolve_rows(country, query.seed)[0]) if query.seed.length else -1
         user = _user(country, query, rows, seed, aged=self._aged)
         left_out = NO_ROWS

@@ -107,9 +107,10 @@ class Retriever:
         `RefusedInBatchError` names the first query that would be refused alone.
         """
         groups: dict[object, list[tuple[int, Task]]] = {}
+        rows = self._resolver.rows(queries)
         for position, query in enumerate(queries):
             try:
-                task = self._resolver.task(query)
+                task = self._resolver.task(query, rows[position])
             except (RefusedError, FeatureKindError) as error:
                 raise RefusedInBatchError(position, error) from error
             groups.setdefault(task.group, []).append((position, task))

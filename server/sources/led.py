@@ -95,17 +95,10 @@ class LedSource:
         items = country.led.vectors[:, :-1]
         shares = items[found.rows[places]] @ items[recent].T / np.float32(len(recent))
         best = np.argmax(shares, axis=1)
-        types = user.types[::-1]
+        columns = recent.take(best), user.types[::-1].take(best), np.maximum.reduce(shares, axis=1)
         return [
-            SourceEvidence(
-                self.name,
-                each.rank,
-                each.score,
-                history_row=int(recent[place]),
-                history_type=int(types[place]),
-                contribution=float(share[place]),
-            )
-            for each, place, share in zip(plain, best, shares, strict=True)
+            SourceEvidence(self.name, each.rank, each.score, row, kind, contribution=share)
+            for each, row, kind, share in zip(plain, *(column.tolist() for column in columns), strict=True)
         ]
 
 

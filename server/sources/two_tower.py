@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -80,14 +79,10 @@ class TwoTowerSource:
         falls = shard.vectors[found.rows[places]] @ (found.embedding - without).T
         best = np.argmax(falls, axis=1)
         newest = dict(zip(user.rows.tolist(), user.types.tolist(), strict=True))
+        columns = items.take(best).tolist(), np.maximum.reduce(falls, axis=1).tolist()
         return [
-            msgspec.structs.replace(
-                each,
-                history_row=int(items[place]),
-                history_type=newest[int(items[place])],
-                contribution=float(fall[place]),
-            )
-            for each, place, fall in zip(plain, best, falls, strict=True)
+            SourceEvidence(self.name, each.rank, each.score, row, newest[row], contribution=fall)
+            for each, row, fall in zip(plain, *columns, strict=True)
         ]
 
 

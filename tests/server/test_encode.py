@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -73,6 +73,7 @@ def _generated(report: SourceReport) -> pb.SourceReport:
     )
 
 
+@settings(deadline=None)
 @given(
     item_ids=hnp.arrays(np.uint64, st.integers(0, 60), unique=True),
     data=st.data(),
@@ -120,6 +121,71 @@ def test_the_fast_reply_is_the_generated_one(
     assert pb.RetrieveResponse.FromString(raw) == expected
     if item_ids.all() and scores.all() and masks.all():
         assert raw == expected.SerializeToString()
+
+
+floats = st.floats(-1e6, 1e6, width=32)
+types = st.integers(0, 5)
+rows = st.integers(0, 2)
+paths = st.builds(Path, rows, types, floats, floats, floats)
+pieces = st.builds(
+    SourceEvidence,
+    source=st.sampled_from(["led", "pdn", "item_interaction"]),
+    rank=st.integers(0, 2**31),
+    score=floats,
+    history_row=st.integers(-1, 2),
+    history_type=types,
+    target_type=types,
+    contribution=floats,
+    direct=floats,
+    paths=st.lists(paths, max_size=3).map(tuple),
+)
+
+
+def _item(row: int, kind: int) -> pb.ExplainedItem:
+    return pb.ExplainedItem(item_id=10 + row, type=kind, title=f"title {row}")  # type: ignore[arg-type] # as above
+
+
+def _piece(evidence: SourceEvidence) -> pb.Evidence:
+    return pb.Evidence(
+        source=evidence.source,
+        rank=evidence.rank + 1,
+        score=evidence.score,
+        because=_item(evidence.history_row, evidence.history_type) if evidence.history_row >= 0 else None,
+        contribution=evidence.contribution,
+        target_type=evidence.target_type,  # type: ignore[arg-type] # as above
+        paths=[
+            pb.Path(
+                trigger=_item(path.trigger_row, path.trigger_type),
+                weight=path.weight,
+                similarity=path.similarity,
+                contribution=path.contribution,
+            )
+            for path in evidence.paths
+        ],
+        direct=evidence.direct,
+    )
+
+
+@settings(deadline=None)
+@given(found=st.tuples(*[st.lists(pieces, max_size=3).map(tuple)] * 3), details=st.booleans())
+def test_details_and_evidence_are_what_the_generated_class_reads(
+    found: tuple[tuple[SourceEvidence, ...], ...],
+    details: bool,  # noqa: FBT001 - drawn
+) -> None:
+    """Any evidence, with and without details: the same message, zeros or not."""
+    answer = _answer([10, 11, 12], evidence=found)
+    expected = [
+        pb.Candidate(
+            item_id=10 + place,
+            score=float(answer.scores[place]),
+            source_mask=1,
+            details=pb.ItemDetails(title=f"title {place}") if details else None,
+            evidence=[_piece(each) for each in own],
+        )
+        for place, own in enumerate(found)
+    ]
+    reply = pb.RetrieveResponse.FromString(encode_answer(answer, "v9", include_details=details))
+    assert list(reply.candidates) == expected
 
 
 def test_no_candidates_are_no_bytes() -> None:
