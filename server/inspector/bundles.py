@@ -8,14 +8,10 @@ gRPC is shown without them, and `fault` says why.
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from index_store.errors import BundleError
-from index_store.manifest import read_manifest
+from index_store.manifest import CountryEntry, read_manifest
 from protos.retrieval.v1 import retrieval_pb2 as pb
 from server.inspector.problems import Problem, not_found
 from server.inspector.samples import SampleUsers
@@ -26,18 +22,18 @@ _MOST_SHELF_BYTES = 512 * 1024 * 1024
 
 
 class ServedFiles:
-    """One version's files. manifest: as plain dicts, so that what a newer format adds is there, too."""
+    """One version's files."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.manifest: Mapping[str, Any] = msgspec.to_builtins(read_manifest(folder))
+        self.manifest = read_manifest(folder)
         self.samples = SampleUsers.load(folder)
         self._shelves: OrderedDict[str, Shelf] = OrderedDict()
         self._opening = threading.Lock()
 
     def shelf(self, country: str) -> Shelf:
         """Open a country's catalogue; the longest unused ones are closed."""
-        entry = self.manifest["countries"].get(country)
+        entry = self.manifest.countries.get(country)
         if entry is None:
             message = f"the bundle does not have country {country!r}"
             raise not_found(message)
@@ -48,7 +44,7 @@ class ServedFiles:
                 self._shelves.popitem(last=False)
         return shelf
 
-    def _open(self, country: str, entry: Mapping[str, Any]) -> Shelf:
+    def _open(self, country: str, entry: CountryEntry) -> Shelf:
         try:
             return Shelf(self.folder, country, entry)
         except (OSError, BundleError) as error:

@@ -1,6 +1,6 @@
 """What is loaded, as the page shows it: from GetServingInfo and, where the files are at hand, the manifest.
 
-The manifest is read by its shape: whatever has an `engine` is an index, whatever stands in a curve beside `recall` and
+The manifest is read by its shape: every entry of a country is an index, whatever stands in a curve beside `recall` and
 `search_us` is a setting. A format that adds an engine or a source needs no change here.
 """
 
@@ -10,12 +10,15 @@ from typing import Any
 
 import msgspec
 
+from index_store.index_entry import VectorEntry
+from index_store.manifest import CountryEntry
 from protos.retrieval.v1 import retrieval_pb2 as pb
 from server.inspector.bundles import ServedFiles
 
 _TYPE = "INTERACTION_TYPE_"
 _MEASURES = ("recall", "search_us")
-_IDENTITY = ("engine", "space")
+_KIND = ("space", "m")
+_IDENTITY = ("engine", *_KIND)
 
 
 class Index(msgspec.Struct, frozen=True):
@@ -84,16 +87,16 @@ def _index(source: pb.SourceInfo) -> Index:
 def country_bytes(files: ServedFiles) -> dict[str, dict[str, int]]:
     """Bytes of each country's files by what they are of: "catalog" or a source."""
     sizes: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for file in files.manifest["files"]:
-        parts = file["path"].split("/")
+    for file in files.manifest.files:
+        parts = file.path.split("/")
         if parts[0] == "countries":
-            sizes[parts[1]][parts[2]] += file["bytes"]
+            sizes[parts[1]][parts[2]] += file.bytes
     return {code: dict(by_part) for code, by_part in sizes.items()}
 
 
 def total_bytes(files: ServedFiles) -> int:
     """Bytes of the whole bundle."""
-    return sum(file["bytes"] for file in files.manifest["files"])
+    return sum(file.bytes for file in files.manifest.files)
 
 
 class CurvePoint(msgspec.Struct, frozen=True):
@@ -106,54 +109,61 @@ class CurvePoint(msgspec.Struct, frozen=True):
 
 
 class Curve(msgspec.Struct, frozen=True):
-    """What was measured of one engine in one space."""
+    """What was measured of one engine; kind: such as "ip M 16", "" where the engine comes in one kind."""
 
     engine: str
-    space: str
+    kind: str
     points: list[CurvePoint]
 
 
 class IndexDetails(msgspec.Struct, frozen=True):
-    """One index with everything that the manifest says of it, and its curves."""
+    """One index with everything that the manifest says of it, and its curves. reason: why it was chosen."""
 
     source: str
     type: str
     engine: str
-    facts: dict[str, Any]
+    facts: dict[str, str | int | float]
+    reason: str
     curves: list[Curve]
 
 
-def index_details(manifest: Mapping[str, Any], country: str) -> list[IndexDetails]:
+def index_details(country: CountryEntry) -> list[IndexDetails]:
     """List the indices of a country."""
     found = []
-    for source, kind, entry in _entries(manifest["countries"][country]):
-        scalars = {key: value for key, value in entry.items() if isinstance(value, str | int | float)}
-        engine = str(scalars.pop("engine", "paths"))
-        found.append(IndexDetails(source, kind, engine, scalars, _curves(entry)))
+    for source, kind, entry in _entries(country):
+        scalars = _scalars(msgspec.to_builtins(entry))
+        engine, reason = str(scalars.pop("engine", "paths")), str(scalars.pop("reason", ""))
+        curves = _curves(entry) if isinstance(entry, VectorEntry) else []
+        found.append(IndexDetails(source, kind, engine, scalars, reason, curves))
     return found
 
 
-def _entries(country: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+def _entries(country: CountryEntry) -> Iterator[tuple[str, str, msgspec.Struct]]:
     """Find what is an index: (source, type, entry)."""
-    for source, entry in country.items():
-        if not isinstance(entry, dict):
-            continue
-        by_type = {kind: one for kind, one in entry.items() if isinstance(one, dict) and "engine" in one}
-        if by_type:
-            yield from ((source, kind, one) for kind, one in by_type.items())
-        elif entry:
+    for source, entry in msgspec.structs.asdict(country).items():
+        if isinstance(entry, msgspec.Struct):
             yield source, "", entry
+        elif isinstance(entry, dict):
+            yield from ((source, kind, one) for kind, one in entry.items())
 
 
-def _curves(entry: Mapping[str, Any]) -> list[Curve]:
+def _scalars(entry: Mapping[str, Any]) -> dict[str, str | int | float]:
+    """Flatten an entry: an engine's own settings stand in an object of its name."""
+    flat: dict[str, str | int | float] = {}
+    for key, value in entry.items():
+        if isinstance(value, dict):
+            flat |= _scalars(value)
+        elif isinstance(value, str | int | float):
+            flat[key] = value
+    return flat
+
+
+def _curves(entry: VectorEntry) -> list[Curve]:
+    """Make one curve of all points that differ in how hard they search only."""
     points: defaultdict[tuple[str, str], list[CurvePoint]] = defaultdict(list)
-    for point in entry.get("curve", ()):
-        # in a format of one engine, points do not name it
-        engine = point.get("engine") or ("hnsw" if point.get("space") else entry["engine"])
-        settings = {key: value for key, value in point.items() if key not in _MEASURES and value is not None}
-        words = ", ".join(f"{key} {value}" for key, value in settings.items() if key not in _IDENTITY)
-        served = {**settings, "engine": engine}
-        chosen = all(entry.get(key) == value for key, value in served.items())
-        one = CurvePoint(words, point["recall"], point["search_us"], chosen)
-        points[engine, point.get("space") or ""].append(one)
-    return [Curve(engine, space, measured) for (engine, space), measured in sorted(points.items())]
+    for point in entry.curve:
+        settings = {key: value for key, value in msgspec.to_builtins(point).items() if value is not None}
+        words = ", ".join(f"{key} {value}" for key, value in settings.items() if key not in (*_MEASURES, *_IDENTITY))
+        kind = " ".join(f"M {settings[key]}" if key == "m" else settings[key] for key in _KIND if key in settings)
+        points[settings["engine"], kind].append(CurvePoint(words, point.recall, point.search_us, entry.chosen(point)))
+    return [Curve(engine, kind, measured) for (engine, kind), measured in sorted(points.items())]

@@ -78,13 +78,13 @@ class Pages:
         only_parameters(request, "country")
         code = text_parameter(request, "country", _COUNTRY_CHARACTERS)
         files = await self.bundles.files(await self.client.info())
-        if code not in files.manifest["countries"]:
+        if code not in files.manifest.countries:
             message = f"the bundle does not have country {code!r}"
             raise not_found(message)
         return json_response(
             {
                 "country": code,
-                "indices": facts.index_details(files.manifest, code),
+                "indices": facts.index_details(files.manifest.countries[code]),
                 "bytes": facts.country_bytes(files).get(code, {}),
             }
         )
@@ -160,7 +160,7 @@ class Pages:
         lists = await self.client.retrieve_batch([alone(asked, source, sources) for source in sources])
         keys: Mapping[str, str] = {}
         files = await self.bundles.follow(info)
-        if files and question.country in files.manifest["countries"]:
+        if files and question.country in files.manifest.countries:
             keys = await asyncio.to_thread(_keys, files, question)
             question = _with_true_user(question, files, info.max_history)
         address = self.client.address
@@ -209,18 +209,18 @@ def _with_true_user(question: Question, files: ServedFiles, max_history: int) ->
 
 
 def _bundle(info: pb.GetServingInfoResponse, files: ServedFiles | None, fault: str) -> dict[str, object]:
-    manifest = files.manifest if files else {}
-    training = manifest.get("training", {})
+    manifest = files.manifest if files else None
+    training = manifest.training if manifest else None
     return {
         "name": info.bundle_name,
         "version": info.bundle_version,
         "format_version": info.format_version,
         "created_ms": info.created_ms,
-        "files": len(manifest.get("files", ())),
+        "files": len(manifest.files) if manifest else 0,
         "bytes": facts.total_bytes(files) if files else -1,
         "fault": fault if files is None else "",
-        "encoders": sorted(manifest.get("encoders", ())),
-        "metrics": training.get("metrics", {}),
-        "seed": training.get("seed"),
-        "data_fingerprint": training.get("data_fingerprint", ""),
+        "encoders": sorted(manifest.encoders) if manifest else [],
+        "metrics": training.metrics if training else {},
+        "seed": training.seed if training else None,
+        "data_fingerprint": training.data_fingerprint if training else "",
     }

@@ -5,10 +5,9 @@ The files are mapped; what a search needs is made when it is first asked for.
 
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from index_store.arrays import StringTable, load_array
 from index_store.id_table import IdTable
 from index_store.layout import catalog_array, string_table
+from index_store.manifest import CountryEntry
 from server.inspector.titles import TitleIndex
 
 MAX_ID = 2**64 - 1
@@ -53,15 +53,15 @@ class Name(msgspec.Struct, frozen=True):
 class Shelf:
     """The catalogue of `country`; `entry` is its part of the manifest. OSError or `BundleError` if files are gone."""
 
-    def __init__(self, folder: Path, country: str, entry: Mapping[str, Any]) -> None:
-        size = entry["items"]
+    def __init__(self, folder: Path, country: str, entry: CountryEntry) -> None:
+        size = entry.items
         self.size = size
         self._item_ids = load_array(folder / catalog_array(country, "item_ids"), np.uint64, (size,))
         self._popularity = load_array(folder / catalog_array(country, "popularity"), np.int64, (size,))
         prices = folder / catalog_array(country, "prices")
-        self._prices = load_array(prices, np.float32, (size,)) if entry.get("prices") else None
+        self._prices = load_array(prices, np.float32, (size,)) if entry.prices else None
         self._tables: dict[str, StringTable] = {}
-        for column in entry["columns"]:
+        for column in entry.columns:
             utf8, offsets = string_table(country, column)
             self._tables[column] = StringTable.load(folder / utf8, folder / offsets, size)
         self._making = threading.Lock()

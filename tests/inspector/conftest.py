@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from asking_inspector import Inspector
+from browser import Browser, browser
 from inspected_bundle import inspected_content
 from running_server import RunningServer
 
@@ -42,3 +43,18 @@ def server(inspector_root: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 def inspector(server: RunningServer) -> Inspector:
     """Its inspector."""
     return Inspector.of(server)
+
+
+@pytest.fixture(scope="session")
+def _chromium() -> Iterator[Browser]:
+    with browser() as running:
+        yield running
+
+
+@pytest.fixture
+def page(_chromium: Browser, inspector: Inspector) -> Iterator[Browser]:
+    """A browser; afterwards its console must be empty of complaints."""
+    del inspector  # the server is there before the first page is opened
+    _chromium.complaints()
+    yield _chromium
+    assert _chromium.complaints() == []

@@ -17,8 +17,17 @@ export function bench(root, parameters) {
       if (!turn.left) put(root, problem(error, load));
     }
   }
+  function changed() {
+    const answer = root.querySelector(".answer");
+    if (!answer) load();
+    else answer.prepend(warning("The server serves another bundle now", "What is below was answered by the one before. Ask again, or load this page again for new countries and users."));
+  }
+  document.addEventListener("bundlechange", changed);
   load();
-  return () => { turn.left = true; };
+  return () => {
+    turn.left = true;
+    document.removeEventListener("bundlechange", changed);
+  };
 }
 
 async function draw(root, facts, parameters, turn) {

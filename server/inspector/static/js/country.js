@@ -44,6 +44,7 @@ function panel(index) {
     { class: "index-panel" },
     h("h3", { class: "source" }, h("span", { class: `swatch s-${index.source}` }), indexName(index), h("span", { class: "engine" }, index.engine)),
     h("dl", { class: "index-facts" }, facts.map((key) => h("div", {}, h("dt", {}, LABELS[key] ?? key.replaceAll("_", " ")), h("dd", {}, shown(key, index))))),
+    index.reason ? h("p", { class: "note reason" }, index.reason) : "",
     measured ? [curveChart(index), curveTable(index)] : h("p", { class: "note" }, why(index)),
   );
 }

@@ -8,7 +8,7 @@ const HEIGHT = 168;
 const EDGE = { left: 44, right: 12, top: 12, bottom: 28 };
 const DASHES = ["", "5 3", "2 3", "8 3 2 3"];
 
-const name = (curve) => [curve.engine, curve.space].filter(Boolean).join(" ");
+const name = (curve) => [curve.engine, curve.kind].filter(Boolean).join(" ");
 
 /** Draw the curves of an index. */
 export function curveChart(index) {
@@ -39,7 +39,7 @@ function line(curve, place, x, y) {
     {},
     s("polyline", { class: "stroke", points: sorted.map((point) => `${x(point.search_us)},${y(point.recall)}`).join(" "), "stroke-dasharray": DASHES[place % DASHES.length] }),
     sorted.map((point) =>
-      s("circle", { class: point.chosen ? "served" : "measured", cx: x(point.search_us), cy: y(point.recall), r: point.chosen ? 5 : 3 }, s("title", {}, `${name(curve)} ${point.setting}: recall ${fixed(point.recall, 4)}, ${micros(point.search_us)}`)),
+      s("circle", { class: point.chosen ? "served" : "measured", cx: x(point.search_us), cy: y(point.recall), r: point.chosen ? 5 : 3 }, s("title", {}, `${[name(curve), point.setting].filter(Boolean).join(" ")}: recall ${fixed(point.recall, 4)}, ${micros(point.search_us)}`)),
     ),
   );
 }

@@ -12,7 +12,7 @@ const POLL_MS = 4000;
 const main = document.getElementById("main");
 const status = document.getElementById("status");
 let leave = () => {};
-let served = "";
+let served = null;
 
 function route() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
@@ -50,10 +50,11 @@ async function watch() {
     const key = `${now.name}/${now.version}`;
     say("good", `${key}, ${ago(now.loaded_ms)}`);
     // a reload: what is shown is of a bundle that no longer answers
-    if (served !== "" && served !== key) document.dispatchEvent(new CustomEvent("bundlechange"));
+    if (served !== null && served !== key) document.dispatchEvent(new CustomEvent("bundlechange"));
     served = key;
   } catch (error) {
     say("bad", headline(error));
+    served = "";
   }
 }
 
