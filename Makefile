@@ -30,11 +30,14 @@ test: $(VENV)/.dev tools
 
 .PHONY: tools
 
-## tools: what the tests take from Debian (h2load); without it they are skipped, and say so
+## tools: what the tests take from Debian: h2load, without which its tests are skipped and say so, and Chromium
 tools:
 	@command -v h2load >/dev/null || { \
 	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends nghttp2-client; } >/dev/null 2>&1 \
 	  || echo "h2load cannot be installed (apt-get as root, package nghttp2-client): its tests will be skipped"; }
+	@test -x /usr/bin/chromium -a -x /usr/bin/chromedriver || { \
+	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver fonts-dejavu-core; } >/dev/null 2>&1 \
+	  || echo "Chromium cannot be installed (apt-get as root, packages chromium, chromium-driver): the tests of pages will fail"; }
 
 ## smoke: train, publish, serve, compare answers with numpy, stop; unattended
 smoke: $(VENV)/.dev demo
