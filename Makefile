@@ -9,7 +9,7 @@ PROTO := protos/retrieval/v1/retrieval.proto
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run demo serve test smoke bench-sources lint format proto check-proto clean docs docs-serve
+.PHONY: run demo serve test smoke bench-sources bench-peers lint format proto check-proto clean docs docs-serve
 
 ## run: train on the demo data, publish, serve until interrupted
 run: demo serve
@@ -65,6 +65,11 @@ soak: $(VENV)/.dev demo
 ## bench-sources: cost of each source, and of filters and exclusions, over a million synthetic items; ten minutes at first
 bench-sources: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m loadtest.bench_sources --plot build/bench/sweep.png
+
+## bench-peers: the same job by Shortlist and by what a team would otherwise build, into docs/peers.md; hours at first
+bench-peers: $(VENV)/.dev
+	$(BIN)/python -m loadtest.peers --items 100000
+	$(BIN)/python -m loadtest.peers --items 1000000 --page docs/peers.md
 
 ## lint: ruff, mypy --strict, import direction, generated code
 lint: $(VENV)/.dev check-proto
