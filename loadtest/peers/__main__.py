@@ -102,8 +102,8 @@ def _complete(kept: Path, targets: Iterable[float]) -> bool:
     """Whether there is a result for all targets; a peer that was skipped is tried again."""
     if not kept.exists():
         return False
-    measured = json.loads(kept.read_text(encoding="utf-8"))["measured"]
-    return {f"{target:g}" for target in targets} <= measured.keys()
+    measured = set(json.loads(kept.read_text(encoding="utf-8"))["measured"])
+    return {f"{target:g}" for target in targets} <= measured
 
 
 def _one(

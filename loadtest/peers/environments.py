@@ -41,7 +41,7 @@ def versions_in(python: Path, packages: Sequence[str]) -> Mapping[str, str]:
     return {name: found.get(name.lower(), "?") for name in packages}
 
 
-def _run(command: Sequence[str | Path]) -> None:
+def _run(command: Sequence[object]) -> None:
     try:
         done = subprocess.run(  # noqa: S603 - commands of this bench
             [str(part) for part in command], capture_output=True, text=True, check=False

@@ -101,7 +101,12 @@ def in_processes(count: int, main: Callable[[], None]) -> None:
             # grpc.aio may hang in the interpreter's shutdown (grpc/grpc#40989)
             os._exit(0)
         children.append(pid)
-    signal.signal(signal.SIGTERM, lambda *_: [os.kill(pid, signal.SIGTERM) for pid in children])
+
+    def stop(*_: object) -> None:
+        for pid in children:
+            os.kill(pid, signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, stop)
     for pid in children:
         os.waitpid(pid, 0)
 

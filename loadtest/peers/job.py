@@ -13,6 +13,7 @@ Kept as plain files, so that a peer can load them in an environment of its own:
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,30 +38,32 @@ class Job:
     @cached_property
     def vectors(self) -> NDArray[np.float32]:
         """(N, D), mapped: all processes share its pages."""
-        return self._load("vectors", mapped=True)
+        return _load(self.directory / "vectors.npy", mapped=True)
 
     @cached_property
     def item_ids(self) -> NDArray[np.uint64]:
         """(N,), by row."""
-        return self._load("item_ids")
+        return _load(self.directory / "item_ids.npy")
 
     @cached_property
     def histories(self) -> NDArray[np.int64]:
         """(Q, 20) rows."""
-        return self._load("histories")
+        return _load(self.directory / "histories.npy")
 
     @cached_property
     def users(self) -> NDArray[np.float32]:
         """(Q, D)."""
-        return self._load("users")
+        return _load(self.directory / "users.npy")
 
     @cached_property
     def bars(self) -> NDArray[np.float32]:
         """(JUDGED,): an item belongs to the answer if its exact score is at least this."""
-        return self._load("bars")
+        return _load(self.directory / "bars.npy")
 
-    def _load(self, name: str, *, mapped: bool = False) -> NDArray[np.generic]:  # type: ignore[type-var]
-        return np.load(self.directory / f"{name}.npy", mmap_mode="r" if mapped else None)
+
+def _load(path: Path, *, mapped: bool = False) -> NDArray[Any]:
+    found: NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None)
+    return found
 
 
 class Users:

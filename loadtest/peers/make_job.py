@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -74,7 +75,7 @@ def led_graph(spec: EncoderSpec) -> bytes:
         helper.make_node("Add", ["zeros", "one"], ["ones"]),
         helper.make_node("Concat", ["mean", "ones"], ["user_vector"], axis=1),
     ]
-    constants = {
+    constants: dict[str, NDArray[Any]] = {
         "last": np.array([2], dtype=np.int64),
         "middle": np.array([1], dtype=np.int64),
         "one": np.array([1], dtype=np.float32),

@@ -1,5 +1,6 @@
 """Loads a peer at its setting: capacity in a closed loop, latency in an open one at half of that."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -7,7 +8,7 @@ from typing import Any
 
 from loadtest.cpu import tree
 from loadtest.drive import Target, closed_loop, open_loop
-from loadtest.outcome import pooled_ms
+from loadtest.outcome import Outcome, pooled_ms
 from loadtest.peers.job import JUDGED
 from loadtest.peers.peer import Peer, Place
 from loadtest.peers.recall import recall_of
@@ -56,25 +57,37 @@ def measure(peer: Peer, place: Place, setting: Setting, effort: Effort, note: No
     """Start the peer at its setting and measure it."""
     variant = next(each for each in peer.variants(place) if each.name == setting.variant)
     wire = peer.wire_in(place)
-    asking = range(len(place.job.histories))
     with (
         peer.store(place, variant) as store,
         peer.serve(place, variant, store, setting.effort, setting.choice) as serving,
     ):
         recall = recall_of(place.job, wire, serving, range(JUDGED))
-        payloads = wire.encode(place.job, asking)
+        payloads = wire.encode(place.job, range(len(place.job.histories)))
         target = Target(serving.address, wire.method, payloads, serving.pids, deadline_s=10.0)
-        many = {"connections": effort.connections}
-        closed = []
-        for _ in range(effort.repeats):
-            closed.append(closed_loop(target, seconds=effort.closed_s, concurrency=effort.concurrency, **many))
-            note(f"closed loop: {closed[-1].achieved_rate:,.0f} calls a second")
-        half = median(each.achieved_rate for each in closed) / 2
-        opened = []
-        for seed in range(effort.repeats):
-            opened.append(open_loop(target, rate=half, seconds=effort.open_s, seed=seed, **many))
-            note(f"open loop, {half:,.0f} calls a second: p99 {opened[-1].p99_ms:.2f} ms")
-        pss_mb = sum(_pss_mb(pid) for pid in tree(serving.pids))
+        closed = _closed(target, effort, note)
+        opened = _opened(target, median(each.achieved_rate for each in closed) / 2, effort, note)
+        return _measured(recall, closed, opened, sum(_pss_mb(pid) for pid in tree(serving.pids)))
+
+
+def _closed(target: Target, effort: Effort, note: Note) -> Sequence[Outcome]:
+    found = []
+    for _ in range(effort.repeats):
+        found.append(
+            closed_loop(target, seconds=effort.closed_s, concurrency=effort.concurrency, connections=effort.connections)
+        )
+        note(f"closed loop: {found[-1].achieved_rate:,.0f} calls a second")
+    return found
+
+
+def _opened(target: Target, rate: float, effort: Effort, note: Note) -> Sequence[Outcome]:
+    found = []
+    for seed in range(effort.repeats):
+        found.append(open_loop(target, rate=rate, seconds=effort.open_s, seed=seed, connections=effort.connections))
+        note(f"open loop, {rate:,.0f} calls a second: p99 {found[-1].p99_ms:.2f} ms")
+    return found
+
+
+def _measured(recall: float, closed: Sequence[Outcome], opened: Sequence[Outcome], pss_mb: float) -> Measured:
     rates, tails = [each.achieved_rate for each in closed], [each.p99_ms for each in opened]
     return Measured(
         recall=recall,
@@ -85,7 +98,7 @@ def measure(peer: Peer, place: Place, setting: Setting, effort: Effort, note: No
         p50_ms=pooled_ms(opened, 50),
         p99_ms=pooled_ms(opened, 99),
         p99_range=(min(tails), max(tails)),
-        half_rate=half,
+        half_rate=median(rates) / 2,
         late_p99_ms=max(each.late_p99_ms or 0.0 for each in opened),
         errors=sum(each.errors for each in [*closed, *opened]),
         client_share=median(each.client_share for each in closed),

@@ -24,7 +24,7 @@ SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM
 
 @contextmanager
 def started(
-    command: Sequence[str | Path],
+    command: Sequence[object],
     log: Path,
     *,
     env: Mapping[str, str] | None = None,
@@ -107,7 +107,7 @@ def free_port() -> int:
         return port
 
 
-def run(command: Sequence[str | Path], *, check: bool = True, shown: bool = False, user: str | None = None) -> str:
+def run(command: Sequence[object], *, check: bool = True, shown: bool = False, user: str | None = None) -> str:
     """Run a command to its end; gives what it printed, or lets it print (`shown`). UnavailableError if it fails."""
     done = subprocess.run(  # noqa: S603 - commands of this bench
         [str(part) for part in command], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, check=False,

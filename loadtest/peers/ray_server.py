@@ -17,7 +17,6 @@ from protos.retrieval.v1 import retrieval_pb2 as pb
 _IN_FLIGHT = 64
 
 
-@serve.deployment(max_ongoing_requests=_IN_FLIGHT, ray_actor_options={"num_cpus": 0.5})
 class Retriever:
     """Named by the proto's method."""
 
@@ -47,7 +46,13 @@ def main() -> None:
         grpc_options=gRPCOptions(port=asked["grpc_port"], grpc_servicer_functions=[servicer], enable_reflection=False),
         logging_config={"enable_access_log": False, "log_level": "WARNING"},
     )
-    serve.run(Retriever.options(num_replicas=asked["replicas"]).bind(asked["bundle"]))
+    deployment = serve.deployment(
+        Retriever,
+        num_replicas=asked["replicas"],
+        max_ongoing_requests=_IN_FLIGHT,
+        ray_actor_options={"num_cpus": 0.5},
+    )
+    serve.run(deployment.bind(asked["bundle"]))
     ended.wait()
     serve.shutdown()
     ray.shutdown()
