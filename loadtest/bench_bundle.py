@@ -35,12 +35,12 @@ VERSION = "v1"
 BENCH_QUERIES = 2_000
 USUAL, LONGEST = 20, 100
 """Interactions of a history: that LED's recall is judged with, and that are there."""
-JUDGED = 500
+JUDGED = 1_000
 """So many of the bench's queries have their exact answers at hand."""
 _K = 100
 _CALIBRATION = 1_000
 # the calibration's queries are a sample: so much more is asked of them than the bench wants to see on others
-_MARGIN = 0.003
+_MARGIN = 0.006
 _EF_GRID = (100, 200, 400, 800, 1600, 3200, 6400, 10_000, 14_000)
 _SEED = 3
 _CLUSTER_SIZE = 300
