@@ -38,7 +38,10 @@ class Origin(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Observed(Generic[RequestT, AnswerT]):
-    """An answered call of `METHODS[method]`; times are those of `time.perf_counter_ns`."""
+    """A call of `METHODS[method]` that has ended; times are those of `time.perf_counter_ns`.
+
+    Of one that was refused, with another code than OK, request and answer are None and decode and reply 0.
+    """
 
     method: int
     origin: Origin
@@ -48,6 +51,7 @@ class Observed(Generic[RequestT, AnswerT]):
     decode_ns: int
     reply_ns: int
     ended_ns: int
+    code: str = "OK"
 
     @property
     def elapsed_ns(self) -> int:
@@ -63,6 +67,9 @@ class Watcher(Protocol):
 
     def look(self, call: Observed[Any, Any]) -> None:
         """Do it."""
+
+    def close(self) -> None:
+        """No more calls will come."""
 
 
 class Observer:
@@ -97,7 +104,11 @@ class Observer:
     def refused(self, method: int, origin: Origin, error: Exception, started_ns: int) -> Refusal:
         """Count a call that ends with a status, and translate what ended it."""
         refusal = translate(error, lambda: request_id_of(origin.invocation_metadata()))
-        self.metrics.call_handled(method, CODE_INDEX[refusal.code.name], time.perf_counter_ns() - started_ns)
+        ended_ns, code = time.perf_counter_ns(), refusal.code.name
+        self.metrics.call_handled(method, CODE_INDEX[code], ended_ns - started_ns)
+        for watcher in self._watchers:
+            if watcher.wants(origin, ended_ns - started_ns, ended_ns):
+                _look(watcher, Observed(method, origin, None, None, started_ns, 0, 0, ended_ns, code))
         return refusal
 
     def settle(self) -> None:
@@ -122,6 +133,12 @@ class Observer:
             await asyncio.sleep(_PUBLISH_EVERY_S)
             self.metrics.loop_lag(max(0, round((loop.time() - due) * 1e9)))
             self.publish()
+
+    def close(self) -> None:
+        """Publish the last, and let the watchers end."""
+        self.publish()
+        for watcher in self._watchers:
+            watcher.close()
 
     def publish(self) -> None:
         """Show everything counted so far."""

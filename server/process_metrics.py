@@ -12,7 +12,7 @@ from typing import Final
 
 from server.process import COMM_PREFIX
 
-ROLES: Final = ("master", "lobby", "generation", "worker", "judge")
+ROLES: Final = ("master", "lobby", "generation", "worker", "judge", "inspector")
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 

@@ -76,6 +76,9 @@ class RecallSampler:
         except OSError:  # it is behind, or starting again
             self._metrics.recall_dropped("full")
 
+    def close(self) -> None:
+        """The judge ends with the generation."""
+
     def _pick(self, request: object, answer: object) -> tuple[Query, Answer] | None:
         if isinstance(answer, Answer) and isinstance(request, Query):
             return request, answer

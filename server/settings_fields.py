@@ -26,6 +26,11 @@ def _host(value: str) -> str | None:
     return None if good else 'an IP address or "localhost"'
 
 
+def _url(value: str) -> str | None:
+    good = not value or re.fullmatch(r"https?://[^\s/]+(/\S*)?", value)
+    return None if good else "a URL that begins with http:// or https://"
+
+
 def _folder_name(value: str) -> str | None:
     return None if re.fullmatch(NAME_PATTERN, value) else "a folder name of letters, digits, '.', '_' and '-'"
 
@@ -107,6 +112,12 @@ class Settings:
     recall_samples_per_s: float = _setting(5.0, "recall", between(0, 1000))
     # How much of one core the judge may take for it, 0.001 to 1, default 0.05; fewer requests are compared then.
     recall_cpu_share: float = _setting(0.05, "recall", between(0.001, 1))
+
+    # Where to send OpenTelemetry spans: a URL of OTLP over HTTP, as http://127.0.0.1:4318/v1/traces, default "" =
+    # nowhere. Needs the extra "tracing".
+    tracing_endpoint: str = _setting("", "tracing", _url)
+    # Share of the calls without a traceparent that are traced, 0 to 1, default 0; others are if their caller says so.
+    tracing_ratio: float = _setting(0.0, "tracing", between(0, 1))
 
     # Least severe level that is logged: debug, info, warning or error. Default "info".
     log_level: str = _setting("info", "log", one_of("debug", "info", "warning", "error"))

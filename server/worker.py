@@ -34,6 +34,7 @@ from server.retrieval import Retriever, built_in_profile
 from server.service import GetServingInfo, Retrieve, RetrieveBatch, SimilarItems
 from server.serving_info import encode_info, feature_kinds
 from server.settings import Settings
+from server.slow_log import SlowLog
 from server.transport import Many, Served, Transport, choose, open_transport
 from server.warm_up import warm_up
 from server.worker_metrics import WorkerMetrics
@@ -78,13 +79,25 @@ class Worker:
         end = await ends.wait()
         await drain(edge, self.settings, end)
         publishing.cancel()
-        observer.publish()
+        observer.close()
         return OK
 
     def _watchers(self) -> Sequence[Watcher]:
         watchers: list[Watcher] = []
+        settings = self.settings
+        if settings.log_slow_ms:
+            watchers.append(SlowLog(settings.log_slow_ms, self.metrics))
+        if settings.tracing_endpoint:
+            # of an optional extra, and not wanted without
+            from server.tracing import Tracer  # noqa: PLC0415
+
+            self_name = f"{socket.gethostname()}/worker-{self.index}"
+            tracer = Tracer(
+                settings.tracing_endpoint, settings.tracing_ratio, instance=self_name, version=self.bundle.version
+            )
+            watchers.append(tracer)
         if self.samples is not None:
-            per_s = self.settings.recall_samples_per_s / self.settings.worker_count
+            per_s = settings.recall_samples_per_s / settings.worker_count
             watchers.append(RecallSampler(self.samples, per_s, self.metrics))
         return watchers
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from importlib.util import find_spec
 
 from server.exit_codes import FAILED, PORT_TAKEN
 from server.log import set_up_logging
@@ -16,6 +17,9 @@ def serve(settings: Settings) -> int:
     """Serve the bundle of `settings` until SIGTERM; returns an exit code of `server.exit_codes`."""
     set_up_logging("master", settings.log_level, settings.log_format)
     pin_math_threads(os.environ)
+    if settings.tracing_endpoint and not find_spec("opentelemetry"):
+        _LOG.error("tracing.endpoint needs the extra: pip install 'shortlist[tracing]'")
+        return FAILED
     try:
         return Master(settings).run()
     except PortTakenError as error:

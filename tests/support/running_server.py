@@ -130,7 +130,7 @@ class RunningServer:
     @property
     def metrics_url(self) -> str:
         """Where it can be scraped."""
-        return self.wait_for_log(r"metrics (http\S+)").group(1)
+        return self.wait_for_log(r"metrics (http[^\s\"]+)").group(1)
 
     def metrics(self) -> Mapping[tuple[str, ...], float]:
         """Scrape once: values by (name, label value, ...), labels in alphabetical order of their names."""
