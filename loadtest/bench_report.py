@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from loadtest.bench_aims import aims
+
 Results = Mapping[str, Mapping[str, Any]]
 _BLOCK = re.compile(r"<!-- bench:(\w+) -->\n.*?<!-- end -->", re.DOTALL)
 _STATISTICS = {
@@ -261,6 +263,11 @@ def _fit(results: Results) -> list[str]:
     return table(("", *beside), rows)
 
 
+def _aims(results: Results) -> list[str]:
+    rows = [[each.wanted, each.found, "yes" if each.met else "**no**"] for each in aims(results)]
+    return table(("aim", "found", "met"), rows)
+
+
 TABLES: Mapping[str, Callable[[Results], list[str]]] = {
     "machine": _machine,
     "capacity": _capacity,
@@ -274,4 +281,5 @@ TABLES: Mapping[str, Callable[[Results], list[str]]] = {
     "pinned": _pinned,
     "sizes": _sizes,
     "fit": _fit,
+    "aims": _aims,
 }

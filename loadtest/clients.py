@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import grpc.aio
 import numpy as np
@@ -64,7 +64,7 @@ def _grpc_aio(target: Target, calls: int) -> float:
 async def _by_grpc_aio(target: Target, calls: int) -> float:
     options = [("grpc.use_local_subchannel_pool", 1)]
     channels = [grpc.aio.insecure_channel(target.address, options=options) for _ in range(_CONNECTIONS)]
-    methods = [channel.unary_unary(METHOD) for channel in channels] * (_IN_FLIGHT // _CONNECTIONS)
+    methods: list[Any] = [channel.unary_unary(METHOD) for channel in channels] * (_IN_FLIGHT // _CONNECTIONS)
 
     async def one(number: int) -> None:
         for _ in range(calls // _IN_FLIGHT):
