@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := training/demo/online-retail/online-retail.toml
 BUNDLES := build/bundles
+# what hnswlib is compiled for: this machine, or for all of a fleet for example x86-64-v3 (make MARCH=x86-64-v3 run)
+MARCH ?= native
 PROTO := protos/retrieval/v1/retrieval.proto
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -110,6 +112,8 @@ $(VENV)/.run: pyproject.toml training/pyproject.toml client/pyproject.toml const
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "Python 3.11 is needed; found $$($(PYTHON) --version). Set PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test $(MARCH) = native || HNSWLIB_NO_NATIVE=1 CFLAGS=-march=$(MARCH) CXXFLAGS=-march=$(MARCH) \
+	  $(BIN)/pip install --quiet --no-cache-dir --no-binary hnswlib -c constraints.txt hnswlib
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[inspector,scann]' -e training -e client
 	touch $@
 

@@ -165,7 +165,8 @@ def measured_tree(vectors: NDArray[np.float32], goal: Goal, policy: IndexPolicy)
     """Build a ScaNN index and measure it; `ScannUnfit` if these vectors make none. Ask `scann_engine` first.
 
     For each number of leaves more and more rows are reordered, until the target is reached or more bring nothing;
-    numbers of leaves rise until one reaches the target with the fewest rows: from there on everything costs more.
+    numbers of leaves rise until one costs more with the fewest rows than the cheapest that reaches the target, by
+    counts and by the clock.
     """
     engine = scann_engine()
     if engine is None:
@@ -185,7 +186,20 @@ def measured_tree(vectors: NDArray[np.float32], goal: Goal, policy: IndexPolicy)
                 break
         if found[-1].reaches(goal.target) and found[-1].point.reorder == reorders[0]:
             break
+        if _no_cheaper(found, goal):
+            break
     return found
+
+
+def _no_cheaper(found: Sequence[Measured], goal: Goal) -> bool:
+    """Whether the last number of leaves costs more with the fewest rows than a good setting of fewer leaves."""
+    enough = [each for each in found if each.reaches(goal.target)]
+    first = next(each for each in found if each.point.leaves == found[-1].point.leaves)
+    before = [each for each in enough if each.point.leaves != first.point.leaves]
+    if not before:
+        return False
+    work, search_us = min(each.work for each in before), min(each.point.search_us for each in before)
+    return first.work > work and first.point.search_us > search_us
 
 
 def _brings_nothing(found: Sequence[Measured]) -> bool:

@@ -18,6 +18,7 @@ COMM_PREFIX = "sl-"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _LOWEST = 19
+_HUGE_PAGES = "glibc.malloc.hugetlb"
 _LOG = logging.getLogger(__name__)
 _THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -35,6 +36,17 @@ def pin_math_threads(env: MutableMapping[str, str]) -> None:
     """
     for variable in _THREAD_VARIABLES:
         env.setdefault(variable, "1")
+
+
+def use_huge_pages(env: MutableMapping[str, str]) -> None:
+    """Let glibc ask for huge pages for what it allocates, unless `env` says otherwise: indices are read all over.
+
+    A search of a million items then costs a tenth to a quarter less CPU (docs/engines.md). glibc 2.35 and later read
+    this when a process starts, others ignore it; the kernel grants it where transparent huge pages are not off.
+    """
+    tunables = [each for each in env.get("GLIBC_TUNABLES", "").split(":") if each]
+    if not any(each.startswith(_HUGE_PAGES) for each in tunables):
+        env["GLIBC_TUNABLES"] = ":".join([*tunables, f"{_HUGE_PAGES}=1"])
 
 
 def die_with_parent(parent: int) -> None:

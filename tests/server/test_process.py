@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from server.exporter import Exporter
 from server.plan import GenerationPlan, LobbyPlan, decode_plan, encode_plan
-from server.process import PortTakenError, address_of, pin_math_threads, reserve_port, stop_listening
+from server.process import PortTakenError, address_of, pin_math_threads, reserve_port, stop_listening, use_huge_pages
 from server.reports import (
     CountryReport,
     Failed,
@@ -56,6 +56,31 @@ def test_math_threads_are_pinned_unless_told_otherwise() -> None:
     env = {"OMP_NUM_THREADS": "4"}
     pin_math_threads(env)
     assert env == {"OMP_NUM_THREADS": "4", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def test_huge_pages_are_asked_for_unless_told_otherwise() -> None:
+    """Other tunables are kept, and so is the operator's own choice."""
+    found = []
+    for given in ({}, {"GLIBC_TUNABLES": "glibc.malloc.perturb=3"}, {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=0"}):
+        use_huge_pages(given)
+        found.append(given["GLIBC_TUNABLES"])
+    one = "glibc.malloc.hugetlb=1"
+    assert found == [one, f"glibc.malloc.perturb=3:{one}", "glibc.malloc.hugetlb=0"]
+
+
+@pytest.mark.skipif(
+    "[never]" in Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text(), reason="the kernel grants none"
+)
+def test_an_index_lies_on_huge_pages() -> None:
+    """What a process started so allocates is backed by them, as the kernel's own account says."""
+    env = dict(os.environ)
+    use_huge_pages(env)
+    code = (
+        "import re; kept = bytes(64 << 20); kept = bytearray(kept); text = open('/proc/self/smaps').read();"
+        "print(sum(map(int, re.findall(r'AnonHugePages:\\s+(\\d+)', text))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, env=env, capture_output=True, text=True)
+    assert int(done.stdout) >= 32 << 10
 
 
 def test_a_reserved_port_can_be_shared_but_not_taken() -> None:
