@@ -53,6 +53,11 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(cells) + " |" for cells in (headings, rule, *rows)]
 
 
+def _illustrated(lines: list[str], text: str, name: str) -> list[str]:
+    """Put the figure `performance-NAME.png` below a table; a page never shows one that was not drawn."""
+    return [*lines, "", f"![{text}](performance-{name}.png)"] if lines else []
+
+
 def shown(value: float) -> str:
     """Three digits that tell."""
     if value != value:  # noqa: PLR0124 - NaN
@@ -103,7 +108,7 @@ def _capacity(results: Results) -> list[str]:
             ]
         )
     heads = ("scenario", "recall", "calls/s", "CPU µs per call", "encode + search", "tax", "client's share", "errors")
-    return table(heads, rows)
+    return _illustrated(table(heads, rows), "Encode, search and tax by scenario", "cpu")
 
 
 def _half(results: Results) -> list[str]:
@@ -139,9 +144,8 @@ def _ladder(results: Results) -> list[str]:
         for _, found in _scenarios(results)
         for rung in found["ladder"]
     ]
-    return table(
-        ("scenario", "of capacity", "offered/s", "got/s", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "errors"), rows
-    )
+    heads = ("scenario", "of capacity", "offered/s", "got/s", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "errors")
+    return _illustrated(table(heads, rows), "p50, p99 and p99.9 by rate", "latency")
 
 
 def _stages(results: Results) -> list[str]:
@@ -252,20 +256,25 @@ def _sizes(results: Results) -> list[str]:
         for size, each in sorted(results["sizes"]["found"].items(), key=lambda pair: int(pair[0]))
     ]
     heads = ("items", "recall", "search µs", "CPU µs per call", "calls/s", "p50 ms at half", "p99 ms at half")
-    return table((*heads, "PSS MiB", "start to ready s", "publishing s"), rows)
+    lines = table((*heads, "PSS MiB", "start to ready s", "publishing s"), rows)
+    return _illustrated(lines, "CPU and latency by the number of items", "sizes")
 
 
 def _fit(results: Results) -> list[str]:
     if "fit" not in results:
         return []
     beside = results["fit"]["statistics"]
-    rows = [[label, *(f"{each[name]:,.4g}" for each in beside.values())] for name, label in _STATISTICS.items()]
+    rows = [[label, *(_number(each[name]) for each in beside.values())] for name, label in _STATISTICS.items()]
     return table(("", *beside), rows)
 
 
 def _aims(results: Results) -> list[str]:
     rows = [[each.wanted, each.found, "yes" if each.met else "**no**"] for each in aims(results)]
     return table(("aim", "found", "met"), rows)
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 
 
 TABLES: Mapping[str, Callable[[Results], list[str]]] = {
