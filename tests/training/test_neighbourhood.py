@@ -118,6 +118,3 @@ def test_a_discount_favours_rarer_items() -> None:
     usual = (count**2).sum() / count.sum()
     prior = 1e-3 * history.shape[0]
     np.testing.assert_allclose(factor, ((usual + prior) / (count + prior)) ** 0.5, rtol=1e-5)
-    plain = linear_weights(history, LinearConfig(2.0, 0.1, 2.0))
-    discounted = linear_weights(history, LinearConfig(2.0, 0.1, 2.0, discount=0.5))
-    np.testing.assert_allclose(discounted, plain * factor, rtol=1e-5)

@@ -13,7 +13,7 @@ from torch import nn
 from shortlist_training.leave_one_out import Cases, hold_out_one
 from shortlist_training.neighbourhood import LinearConfig
 from shortlist_training.pdn.cooccurrence import BUCKETS, STATISTICS
-from shortlist_training.pdn.features import COUNT_GROWTH, Fields, Profiles, activity_codes
+from shortlist_training.pdn.features import Fields, Profiles, activity_codes
 from shortlist_training.pdn.greedy import greedy_scorer, retrieve
 from shortlist_training.pdn.inference import Served, serve
 from shortlist_training.pdn.model import Pdn, PdnConfig, cross_entropy, listwise, path_weights, to_tensor
@@ -118,23 +118,6 @@ def test_the_listwise_loss_by_hand() -> None:
     first, second = (-math.log(math.exp(2 * y) / (math.exp(2 * y) + against)) for y in (2.0, 3.0))
     found = listwise(score, label, weight, torch.tensor([[2.0]]))
     assert float(found) == pytest.approx((first + 3 * second) / 4, rel=1e-6)
-
-
-def test_what_the_log_selects_by_is_added_to_the_logits() -> None:
-    """An item's additive term is that of a score which is higher by the term divided by the slope."""
-    score = torch.tensor([[2.0, 1.0, 3.0], [0.5, 1.5, 0.2]])
-    label, weight = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]), torch.ones(2, 3)
-    slope, selected = torch.full((2, 1), 2.0), torch.tensor([[0.4, 1.0, -0.6]])
-    found = listwise(score, label, weight, slope, selected)
-    torch.testing.assert_close(found, listwise(score + selected / 2.0, label, weight, slope))
-
-
-def test_selection_is_part_of_the_bias_net() -> None:
-    """It is r times the logarithm of a code's popularity, and 0 without bias net."""
-    codes = torch.tensor([0, 1, 3])
-    with_bias = Pdn(profiles(), PdnConfig(selection=0.5)).selected(codes)
-    torch.testing.assert_close(with_bias, 0.5 * math.log(COUNT_GROWTH) * torch.tensor([[0.0, 1.0, 3.0]]))
-    assert not Pdn(profiles(), PdnConfig(selection=0.5, bias=False)).selected(codes).any()
 
 
 def test_the_listwise_loss_ignores_what_all_of_a_users_scores_share() -> None:

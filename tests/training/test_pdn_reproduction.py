@@ -73,7 +73,6 @@ def small() -> Settings:
         ),
         folds=2,
         linear=LinearConfig(3.0, 0.1, 2.0, dropout=0.2, user_power=0.5),
-        discounts=(0.0, 0.2),
         factor_weights=(0.1,),
         greedy=GreedySettings(default=(2, 20), triggers=(2, 100), items=(3, 20), by_log=20, by_profile=20),
         genre_pairs=50,
@@ -179,7 +178,6 @@ def pinterest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PartContext:
         small(),
         fitting=TrainConfig(epochs=1, pool=32, judged=10),
         linear=LinearConfig(3.0, rho=0.0, iterations=0),
-        discounts=(0.0,),
     )
     monkeypatch.setattr(pdn_pinterest, "SETTINGS", settings)
     (tmp_path / "work").mkdir()

@@ -62,7 +62,7 @@ class LinearConfig(msgspec.Struct, frozen=True):
 
     iterations: 0 leaves SLIM out. dropout: penalize an item by p / (1 - p) of its users more, which is to learn from
     histories that have lost this part (EDLAE, Steck 2020). user_power: users weigh n_u^-power in the learning, 0 is
-    all items alike. discount: power of `rarer_first`, 0 is none.
+    all alike.
     """
 
     l2: float = 500.0
@@ -71,7 +71,6 @@ class LinearConfig(msgspec.Struct, frozen=True):
     iterations: int = 8
     dropout: float = 0.0
     user_power: float = 0.0
-    discount: float = 0.0
 
     def of_part(self, share: float) -> "LinearConfig":
         """Shrink the penalties with the number of users that are left."""
@@ -80,9 +79,7 @@ class LinearConfig(msgspec.Struct, frozen=True):
 
 def linear_weights(history: sp.csr_matrix, config: LinearConfig) -> Weights:
     """Learn item weights from a (U, I) incidence matrix, all as `config` says: (I, I) float32."""
-    found = ease_and_slim(weighted_gram(history, config.user_power), config)
-    found *= rarer_first(history, config.discount)
-    return found
+    return ease_and_slim(weighted_gram(history, config.user_power), config)
 
 
 def weighted_gram(history: sp.csr_matrix, user_power: float) -> NDArray[np.float64]:

@@ -13,8 +13,7 @@ from shortlist_training.timelines import Rows
 
 DECADE_FROM, YEARS_PER_CODE = 1910, 5
 COUNT_CODES = 24
-COUNT_GROWTH = 1.5
-"""Of the counts of one code to those of the next."""
+_GROWTH = 1.5
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def read_profiles(interactions: Path, users: Path, movies: Path) -> Profiles:
 
 def count_codes(counts: NDArray[np.float32]) -> Rows:
     """Cut counts into `COUNT_CODES` classes that widen by a half from one to the next; 0 is a class of its own."""
-    grown = np.floor(np.log(np.maximum(counts, 1.0)) / np.log(COUNT_GROWTH)) + 1
+    grown = np.floor(np.log(np.maximum(counts, 1.0)) / np.log(_GROWTH)) + 1
     return np.where(counts > 0, np.minimum(grown, COUNT_CODES - 1), 0).astype(np.int64)
 
 

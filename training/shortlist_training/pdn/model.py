@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from shortlist_training.pdn.cooccurrence import BUCKETS, STATISTICS
-from shortlist_training.pdn.features import COUNT_CODES, COUNT_GROWTH, Profiles
+from shortlist_training.pdn.features import COUNT_CODES, Profiles
 from shortlist_training.pdn.tables import table_sum
 
 
@@ -23,11 +23,10 @@ class PdnConfig(msgspec.Struct, frozen=True):
 
     id_dim, field_dim: width of an id's embedding and of any other field's. hidden: width of the MLPs. direct_dim: k of
     eq. 11. bias_popularity: give the bias net the item's popularity besides the user's activity; it then goes at
-    serving. selection: r of `Pdn.selected`, how much the log prefers popular items to what will be asked for.
-    path_start: the first value of t + s; base rates are low and there are hundreds of paths. linear_offset: start
-    SimNet where a path weighs the linear weight + offset instead (`warm_start`), None at random. direct_start: added to
-    d_ui; at 2 the softplus of a small d_ui is almost a straight line. factor_weight: start the direct net at this part
-    of the product of a matrix factorization's factors, and leave it there; None: at random.
+    serving. path_start: the first value of t + s; base rates are low and there are hundreds of paths. linear_offset:
+    start SimNet where a path weighs the linear weight + offset instead (`warm_start`), None at random. direct_start:
+    added to d_ui; at 2 the softplus of a small d_ui is almost a straight line. factor_weight: start the direct net at
+    this part of the product of a matrix factorization's factors, and leave it there; None: at random.
     """
 
     id_dim: int = 16
@@ -37,7 +36,6 @@ class PdnConfig(msgspec.Struct, frozen=True):
     direct: bool = True
     bias: bool = True
     bias_popularity: bool = False
-    selection: float = 0.0
     path_start: float = -7.0
     linear_offset: float | None = 0.02
     direct_start: float = 2.0
@@ -183,15 +181,6 @@ class Pdn(nn.Module):
             logit = logit + self.bias_popularity(popularity).T
         return functional.softplus(logit).expand(len(activity), len(popularity))
 
-    def selected(self, popularity: Tensor) -> Tensor:
-        """Give what the logits of (P,) popularity codes gain in training only, r log(popularity): (1, P).
-
-        The log's items are chosen by popularity^r more than the item that serving is asked for. Where training explains
-        this by the bias net, the other nets need not, and without it they favour rarer items.
-        """
-        exponent = self.config.selection if self.config.bias else 0.0
-        return exponent * math.log(COUNT_GROWTH) * popularity[None, :].float()
-
     def slopes(self, activity: Tensor) -> Tensor:
         """Give what scores of (B,) activity codes are multiplied by to be logits: (B, 1). Without bias net, one."""
         slope: Tensor = self.slope(activity if self.config.bias else torch.zeros_like(activity))
@@ -212,14 +201,13 @@ def cross_entropy(score: Tensor, label: Tensor, weight: Tensor) -> Tensor:
     return (torch.where(label > 0, positive, score) * weight).sum() / weight.sum()
 
 
-def listwise(score: Tensor, label: Tensor, weight: Tensor, slope: Tensor, selected: Tensor | None = None) -> Tensor:
-    """Weighted mean over positives of -log(e^z / (e^z + sum over the user's negatives of e^z')), z = a y + selected.
+def listwise(score: Tensor, label: Tensor, weight: Tensor, slope: Tensor) -> Tensor:
+    """Weighted mean over positives of -log(e^ay / (e^ay + sum over the user's negatives of e^ay')), a the slope.
 
-    score, label: (B, P). weight: (B, P); 0 leaves a pair out, and a positive's is its share. slope a: (B, 1). selected:
-    (1, P), or None for 0. Adding the same to all of a user's scores changes nothing: unlike eq. 13 it leaves room for
-    weights below the usual.
+    score, label: (B, P). weight: (B, P); 0 leaves a pair out, and a positive's is its share. slope: (B, 1). Adding
+    the same to all of a user's scores changes nothing: unlike eq. 13 it leaves room for weights below the usual.
     """
-    logit = score * slope if selected is None else score * slope + selected
+    logit = score * slope
     left_out = (label > 0) | (weight == 0)
     against = torch.logsumexp(logit.masked_fill(left_out, NO_LOGIT), dim=1, keepdim=True)
     asked = weight * (label > 0)

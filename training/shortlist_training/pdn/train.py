@@ -139,8 +139,7 @@ def batch_loss(model: Pdn, batch: Batch, view: View, config: TrainConfig) -> Ten
     score = scores(model, batch, view)
     if config.loss == "cross_entropy":
         return cross_entropy(score, batch.label, batch.weight)
-    selected = model.selected(to_tensor(view.popularity)[batch.pool])
-    return listwise(score, batch.label, batch.weight, model.slopes(batch.activity), selected)
+    return listwise(score, batch.label, batch.weight, model.slopes(batch.activity))
 
 
 def _optimizer(

@@ -98,7 +98,7 @@ def ablations(whole: PdnConfig, fitting: TrainConfig) -> dict[str, tuple[PdnConf
 
 def _data(context: PartContext) -> Data:
     test, validation, profiles, rarity = movielens(context)
-    found = prepared(test, validation, profiles, rarity, SETTINGS, context)
+    found = prepared(test, validation, profiles, SETTINGS, context)
     return replace(found, remarks=(rarity_remark(rarity), *found.remarks))
 
 
@@ -148,12 +148,13 @@ STRONGEST = ("EASE", "SLIM", "iALS")
 REMARKS = (
     "The paper says that all negatives are ranked, but its numbers have the size of those with 99 sampled negatives.",
     "PDN starts at EASE and SLIM (SimNet: a path weighs their mean weight + an offset) and at iALS (direct net).",
+    "Both are learned with dropout (EDLAE) and with users weighing items^-1/2, chosen on validation.",
     "The best epoch is served; the untrained start is never chosen, even where validation prefers it.",
     "It is trained listwise, as the paper's cross-entropy punishes the offset that keeps EASE's negative weights.",
     "The direct net keeps its factors: they have seen the labels that it would learn from.",
-    "EASE and SLIM have no discount of their own: the rows with one show what the discount alone is worth.",
+    "A discount of popular items, chosen by that validation, does not carry over to the test items: PDN has none.",
     "SLIM's penalties are those that an earlier run's validation chose against (l2 500, l1 5).",
-    "The bias net is a logit's slope by activity and, with the r of validation, r log(popularity). It is not served.",
+    "Under the listwise loss the bias net is a logit's slope by activity; like the paper's it is not served.",
     "Statistics of pairs and popularity are those of all users outside of a user's fold while training on the user.",
     "The data has no order and no ratings: there are no behaviour fields a_uj.",
 )

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from shortlist_training.leave_one_out import Cases, Scorer, hold_out_one, read_cases
-from shortlist_training.neighbourhood import LinearConfig, Weights, linear_weights, rarer_first
+from shortlist_training.neighbourhood import LinearConfig, Weights, linear_weights
 from shortlist_training.pdn.comparison import BaselineConfig, validation_ndcg
 from shortlist_training.pdn.features import Profiles, read_profiles
 from shortlist_training.pdn.model import Pdn, PdnConfig
@@ -27,7 +27,7 @@ FILES = (*(f"ml-1m/{name}.parquet" for name in ("interactions", "ncf_test_negati
 class Settings(msgspec.Struct, frozen=True):
     """Everything that decides the results. linear: of the weights in c_ji; EASE's and SLIM's own are tuned.
 
-    discounts, factor_weights: from which validation chooses where PDN starts, one after the other.
+    factor_weights: from which validation chooses the direct net's start.
     """
 
     pdn: PdnConfig = PdnConfig()
@@ -36,7 +36,6 @@ class Settings(msgspec.Struct, frozen=True):
     folds: int = 3
     linear: LinearConfig = LinearConfig(l2=100.0, dropout=0.33, user_power=0.5)
     factors: FactorConfig = FactorConfig()
-    discounts: tuple[float, ...] = (0.0, 0.2, 0.35, 0.5)
     factor_weights: tuple[float, ...] = (0.05, 0.1, 0.2)
     greedy: GreedySettings = GreedySettings()
     genre_pairs: int = 1000
@@ -69,25 +68,21 @@ def movielens(context: PartContext) -> tuple[Cases, Cases, Profiles, float]:
     return test, validation, read_profiles(interactions, users, movies), rarity
 
 
-def prepared(
-    test: Cases, validation: Cases, profiles: Profiles, rarity: float, settings: Settings, context: PartContext
-) -> Data:
+def prepared(test: Cases, validation: Cases, profiles: Profiles, settings: Settings, context: PartContext) -> Data:
     """Choose where PDN starts, and make what it sees of the log."""
     known, known_now = (factorize(log.history, settings.factors, context.seed) for log in (validation, test))
-    discount, weight, remarks = _start(validation, known, settings, context)
-    linear = msgspec.structs.replace(settings.linear, discount=discount)
-    sizes = msgspec.structs.replace(settings.pdn, selection=rarity, factor_weight=weight)
-    seen = views(validation.history, settings.folds, linear, context.seed, context.progress)
+    weight, remark = _start(validation, known, settings, context)
+    seen = views(validation.history, settings.folds, settings.linear, context.seed, context.progress)
     return Data(
         test=test,
         validation=validation,
         profiles=profiles,
-        sizes=sizes,
+        sizes=msgspec.structs.replace(settings.pdn, factor_weight=weight),
         views=seen,
-        factors=_discounted(known, validation, discount),
-        now=look(test.history, linear, seen.edges),
-        factors_now=_discounted(known_now, test, discount),
-        remarks=remarks,
+        factors=known,
+        now=look(test.history, settings.linear, seen.edges),
+        factors_now=known_now,
+        remarks=(remark,),
     )
 
 
@@ -115,45 +110,22 @@ def rarity_remark(rarity: float) -> str:
     )
 
 
-def _start(
-    validation: Cases, factors: Factors, settings: Settings, context: PartContext
-) -> tuple[float, float, tuple[str, ...]]:
-    """Choose by NDCG@10 among all items: the discount of linear weights, then the share of the factors."""
-    weights = linear_weights(validation.history, settings.linear)
-    by_discount = {}
-    for done, power in enumerate(settings.discounts):
-        context.progress("discount of PDN's start", done, len(settings.discounts))
-        by_discount[power] = validation_ndcg(_scorer(validation, weights, factors, power, 0.0), validation)
-    discount = max(by_discount, key=lambda power: by_discount[power][0])
-    by_weight = {}
-    for done, weight in enumerate(settings.factor_weights):
+def _start(validation: Cases, factors: Factors, settings: Settings, context: PartContext) -> tuple[float, str]:
+    """Choose the share of the factors by NDCG@10 among all items, and say what it was for each."""
+    weights, found = linear_weights(validation.history, settings.linear), {}
+    for done, share in enumerate(settings.factor_weights):
         context.progress("factors of PDN's start", done, len(settings.factor_weights))
-        by_weight[weight] = validation_ndcg(_scorer(validation, weights, factors, discount, weight), validation)
-    chosen = max(by_weight, key=lambda weight: by_weight[weight][0])
-    remarks = (
-        _course("score / share of users^power before training, power", by_discount),
-        _course("share of the direct net's factors at the start", by_weight),
-    )
-    return discount, chosen, remarks
+        found[share] = validation_ndcg(_scorer(validation, weights, factors, share), validation)
+    shown = ", ".join(f"{share:g}: {one[0]:.4f} ({one[1]:.4f})" for share, one in found.items())
+    remark = f"Validation NDCG@10, all items (99 negatives), before training by the direct net's share: {shown}."
+    return max(found, key=lambda share: found[share][0]), remark
 
 
-def _scorer(cases: Cases, weights: Weights, factors: Factors, discount: float, share: float) -> Scorer:
+def _scorer(cases: Cases, weights: Weights, factors: Factors, share: float) -> Scorer:
     """Score as PDN at its start, but for softplus."""
-    usual = rarer_first(cases.history, discount)
 
     def score(users: Rows) -> Weights:
-        linear = np.asarray(cases.history[users] @ weights, dtype=np.float32)
-        if share:
-            linear += np.float32(share) * (factors.users[users] @ factors.items.T)
-        return linear * usual
+        direct = np.float32(share) * (factors.users[users] @ factors.items.T)
+        return np.asarray(cases.history[users] @ weights + direct, dtype=np.float32)
 
     return score
-
-
-def _discounted(factors: Factors, cases: Cases, discount: float) -> Factors:
-    return Factors(factors.users, factors.items * rarer_first(cases.history, discount)[:, None])
-
-
-def _course(what: str, found: dict[float, tuple[float, float]]) -> str:
-    shown = ", ".join(f"{value:g}: {one[0]:.4f} ({one[1]:.4f})" for value, one in found.items())
-    return f"Validation NDCG@10, all items (99 negatives), by {what}: {shown}."

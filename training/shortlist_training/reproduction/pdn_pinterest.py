@@ -74,7 +74,6 @@ def pinterest_settings() -> Settings:
         folds=2,
         linear=LinearConfig(l2=50.0, rho=0.0, iterations=0, dropout=0.33, user_power=0.5),
         factors=FactorConfig(128, 8.0, 20.0),
-        discounts=(0.0,),
         factor_weights=(0.1, 0.3, 1.0),
     )
 
@@ -120,7 +119,7 @@ def run_pinterest(context: PartContext) -> PartResult:
     test = read_pinterest(interactions, test_items, context.seed)
     validation = hold_out_one(test.history, context.seed)
     places = kept(context.work, "baselines", lambda: places_of(_baselines(test, validation, context), test))
-    data = prepared(test, validation, profileless(*test.history.shape), 0.0, SETTINGS, context)
+    data = prepared(test, validation, profileless(*test.history.shape), SETTINGS, context)
     ours, course = _pdn(data, context)
     rows = [_with_others(row(name, found, context.seed)) for name, found in (places | ours).items()]
     users, items = test.history.shape
