@@ -162,8 +162,7 @@ def record_answer(
 ) -> None:
     """Record a `Retrieve`: stages, sources, and what the answer was about."""
     metrics.stages(decode_ns, reply_ns)
-    _record(metrics, query, answer)
-    metrics.took(answer.country.code, elapsed_ns)
+    metrics.took(_record(metrics, query, answer), elapsed_ns)
 
 
 def record_batch(
@@ -186,9 +185,8 @@ def record_similar(
     metrics.retrieved(code, Fallback.NONE if code == query.country else Fallback.COUNTRY, len(answer.rows), 0)
 
 
-def _record(metrics: WorkerMetrics, query: Query, answer: Answer) -> None:
-    code = answer.country.code
+def _record(metrics: WorkerMetrics, query: Query, answer: Answer) -> int:
     metrics.sources(answer.reports)
-    metrics.fused(answer.fuse_us)
-    metrics.retrieved(code, answer.fallback, len(answer.rows), answer.backfilled)
-    metrics.user(code, query.history.length, answer.unknown_items)
+    start = metrics.retrieved(answer.country.code, answer.fallback, len(answer.rows), answer.backfilled)
+    metrics.user(start, query.history.length, answer.unknown_items, answer.fuse_us)
+    return start

@@ -29,6 +29,7 @@ from server.metrics import (
     SERVER_BUCKETS_S,
     SOURCE_STAGES,
     SOURCES,
+    STAGES,
     TURNED_AWAY,
     country_start,
     histogram_size,
@@ -55,7 +56,9 @@ _SOURCE: Final = {
 _STARTED: Final = COLUMNS["started"]
 _HANDLED: Final = COLUMNS["handled"]
 _HANDLING: Final = COLUMNS["handling"]
-_STAGE: Final = COLUMNS["stage"]
+_DECODE, _FUSE, _REPLY = (
+    COLUMNS["stage"] + STAGES.index(stage) * HISTOGRAM_SIZE for stage in ("decode", "fuse", "reply")
+)
 _HISTORY: Final = COLUMNS["history"]
 _UNKNOWN_RATIO: Final = COLUMNS["unknown_ratio"]
 _FALLBACK: Final = COUNTRY_COLUMNS["fallback"] - 1
@@ -122,17 +125,11 @@ class WorkerMetrics:
 
     def stages(self, decode_ns: int, reply_ns: int) -> None:
         """How long decode and reply of one call took."""
-        counts, reply = self._counts, _STAGE + 2 * HISTOGRAM_SIZE
-        counts[_STAGE + bisect_left(_NS, decode_ns)] += 1
-        counts[_STAGE + _SUM] += decode_ns
-        counts[reply + bisect_left(_NS, reply_ns)] += 1
-        counts[reply + _SUM] += reply_ns
-
-    def fused(self, fuse_us: int) -> None:
-        """How long fusion of one answer took."""
-        counts, start = self._counts, _STAGE + HISTOGRAM_SIZE
-        counts[start + bisect_left(_US, fuse_us)] += 1
-        counts[start + _SUM] += fuse_us * 1000
+        counts = self._counts
+        counts[_DECODE + bisect_left(_NS, decode_ns)] += 1
+        counts[_DECODE + _SUM] += decode_ns
+        counts[_REPLY + bisect_left(_NS, reply_ns)] += 1
+        counts[_REPLY + _SUM] += reply_ns
 
     def sources(self, runs: Iterable[SourceRun]) -> None:
         """What the sources did for one answer."""
@@ -151,8 +148,11 @@ class WorkerMetrics:
                 counts[stage + bisect_left(_US, micros)] += 1
                 counts[stage + _SUM] += micros
 
-    def retrieved(self, country: str, fallback: int, candidates: int, backfilled: int) -> None:
-        """An answer of `country`'s catalogue; `fallback` 0 is none, otherwise 1 + its place in `FALLBACKS`."""
+    def retrieved(self, country: str, fallback: int, candidates: int, backfilled: int) -> int:
+        """An answer of `country`'s catalogue; `fallback` 0 is none, otherwise 1 + its place in `FALLBACKS`.
+
+        Returns where the country's columns begin, for `user` and `took`.
+        """
         counts, start = self._counts, self._starts.get(country, FIXED_WIDTH)
         counts[start] += 1
         counts[start + _CANDIDATES] += candidates
@@ -160,25 +160,35 @@ class WorkerMetrics:
             counts[start + _FALLBACK + fallback] += 1
         if backfilled:
             counts[start + _BACKFILLED] += backfilled
+        return start
 
-    def user(self, country: str, history: int, unknown: int) -> None:
-        """Whom an answer was for: `history` interactions, of them and the seed `unknown` not in the catalogue."""
-        counts, start = self._counts, self._starts.get(country, FIXED_WIDTH)
+    def user(self, start: int, history: int, unknown: int, fuse_us: int) -> None:
+        """Whom an answer was for: `history` interactions, of them and the seed `unknown` not in the catalogue.
+
+        start: from `retrieved`. fuse_us: how long fusion of the answer took.
+        """
+        counts = self._counts
+        counts[_FUSE + bisect_left(_US, fuse_us)] += 1
+        counts[_FUSE + _SUM] += fuse_us * 1000
         counts[_HISTORY + bisect_left(HISTORY_BUCKETS, history)] += 1
         counts[start + _HISTORY_ITEMS] += history
         if unknown:
             counts[start + _UNKNOWN_ITEMS] += unknown
-        if history:
+        if not history:
+            return
+        if unknown:
             # an unknown seed is counted with the history
             share = min(unknown, history) * 1_000_000 // history
             counts[_UNKNOWN_RATIO + bisect_left(_PPM, share)] += 1
             counts[_UNKNOWN_RATIO + len(_PPM) + 1] += share
+        else:
+            counts[_UNKNOWN_RATIO] += 1
 
-    def took(self, country: str, elapsed_ns: int) -> None:
-        """How long a `Retrieve` of `country` took."""
-        start = self._starts.get(country, FIXED_WIDTH) + _RETRIEVAL
-        self._counts[start + bisect_left(_NS, elapsed_ns)] += 1
-        self._counts[start + _SUM] += elapsed_ns
+    def took(self, start: int, elapsed_ns: int) -> None:
+        """How long a `Retrieve` took; `start` is from `retrieved`."""
+        counts, start = self._counts, start + _RETRIEVAL
+        counts[start + bisect_left(_NS, elapsed_ns)] += 1
+        counts[start + _SUM] += elapsed_ns
 
     def served(self, method: int, counts: Sequence[int], sum_ns: int) -> None:
         """What the transport has counted so far: calls by `SERVER_BUCKETS_S`, and those above; replaces the last."""

@@ -1,19 +1,28 @@
 """Metrics: what a scrape says agrees with the calls that were made."""
 
+import gzip
+import re
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from email.message import Message
 
 import grpc
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.openmetrics import parser as openmetrics_parser
+from prometheus_client.parser import text_string_to_metric_families
 from running_server import RunningServer, call_raw, eventually, request
 
 from index_store.content import BundleContent
+from index_store.manifest import COUNTRY_PATTERN
 from protos.retrieval.v1 import retrieval_pb2 as pb
 from server.answer import Degradation, Fallback, SourceReport
 from server.board import Board
 from server.collector import BoardCollector
 from server.master_metrics import MasterMetrics
-from server.metrics import CODES, DEGRADATIONS, FALLBACKS, METHODS, PLANS, SOURCES
+from server.metrics import CODES, DEGRADATIONS, FALLBACKS, MAX_COUNTRIES, METHODS, PLANS, SOURCES
 from server.worker_metrics import WorkerMetrics
 
 SERVICE = "retrieval.v1.Retrieval"
@@ -196,3 +205,137 @@ def test_a_bound_belongs_to_its_bucket() -> None:
     families = {family.name: family for family in BoardCollector(board, MasterMetrics()).collect()}
     first = families["grpc_server_handling_seconds"].samples[0]
     assert (first.labels["le"], first.value) == ("0.0001", 1)
+
+
+def _scrape(server: RunningServer, **headers: str) -> tuple[bytes, Message]:
+    asked = urllib.request.Request(server.metrics_url, headers=headers)  # noqa: S310 - http, ours
+    with urllib.request.urlopen(asked, timeout=5) as reply:  # noqa: S310
+        return reply.read(), reply.headers
+
+
+def test_a_scraper_chooses_format_and_compression(server: RunningServer) -> None:
+    """Prometheus' text, or OpenMetrics as its own strict parser takes it, the same series; gzip if accepted."""
+    plain, headers = _scrape(server)
+    assert headers["Content-Type"].startswith("text/plain; version=")
+    assert headers["Content-Encoding"] is None
+    openmetrics, headers = _scrape(
+        server, Accept="application/openmetrics-text; version=1.0.0; charset=utf-8, text/plain;q=0.5"
+    )
+    assert headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+    families = [list(openmetrics_parser.text_string_to_metric_families(openmetrics.decode()))]
+    families.append(list(text_string_to_metric_families(plain.decode())))
+    first, second = (
+        {(one.name, *one.labels.items()) for family in each for one in family.samples} for each in families
+    )
+    assert first == second
+    small, headers = _scrape(server, **{"Accept-Encoding": "deflate, gzip;q=0.8"})
+    assert headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(small).splitlines()[0] == plain.splitlines()[0]
+    assert len(small) < len(plain) / 4
+
+
+def test_processes_are_told_by_role(server: RunningServer) -> None:
+    """CPU, memory and number of every role, as the system has them."""
+    metrics = server.metrics()
+    assert metrics[("shortlist_processes", "master")] == metrics[("shortlist_processes", "generation")] == 1
+    assert metrics[("shortlist_processes", "worker")] == 2
+    resident = sum(worker.memory_info().rss for worker in server.workers())
+    assert metrics[("shortlist_process_resident_memory_bytes", "worker")] == pytest.approx(resident, rel=0.2)
+    burnt = sum(sum(worker.cpu_times()[:2]) for worker in server.workers())
+    assert 0 < metrics[("shortlist_process_cpu_seconds_total", "worker")] <= burnt + 0.1
+
+
+def test_cpu_time_of_a_role_never_falls(start: Callable[..., RunningServer]) -> None:
+    """What a worker that died had used still counts."""
+    with start(workers=1) as server:
+        server.wait_until_serving()
+        before = server.metrics()[("shortlist_process_cpu_seconds_total", "worker")]
+        (worker,) = server.workers()
+        worker.kill()
+        eventually(lambda: server.metrics()[("shortlist_processes", "worker")] == 0 or server.workers() != [worker])
+        assert server.metrics()[("shortlist_process_cpu_seconds_total", "worker")] >= before > 0
+
+
+def test_no_request_can_add_a_series(server: RunningServer) -> None:
+    """Unknown countries, profiles, methods and sources change values, never which series there are."""
+    known = _series(server)
+    with server.channel() as channel:
+        for number in range(30):
+            for raw, method in (
+                (request(f"X{number}").SerializeToString(), "Retrieve"),
+                (request(profile=f"p{number}").SerializeToString(), "Retrieve"),
+                (pb.SimilarItemsRequest(country="FR", source=f"s{number}", k=1).SerializeToString(), "SimilarItems"),
+                (b"", f"Method{number}"),
+            ):
+                with pytest.raises(grpc.RpcError):
+                    call_raw(channel, raw, method)
+    codes = {"NOT_FOUND", "INVALID_ARGUMENT", "UNIMPLEMENTED"}
+    eventually(lambda: server.metrics().get(("grpc_server_handled_total", "NOT_FOUND", "Retrieve", SERVICE), 0) >= 30)
+    assert {key for key in _series(server) - known if not codes & set(key)} == set()
+
+
+def _series(server: RunningServer) -> set[tuple[str, ...]]:
+    """All but those that live recall adds, by country and source, when it has a sample."""
+    return {key for key in server.metrics() if not key[0].startswith("shortlist_live_recall")}
+
+
+@given(st.lists(st.lists(st.from_regex(COUNTRY_PATTERN, fullmatch=True), max_size=30), max_size=8))
+def test_a_country_keeps_its_columns(bundles: list[list[str]]) -> None:
+    """Whatever bundles come after each other: places are from 1 on, each once, and never change; all views see them."""
+    board = Board.create(1)
+    places: dict[str, int] = {}
+    for codes in bundles:
+        given_places = Board(board.descriptor, 1).add_countries(codes)
+        assert set(given_places) == set(codes)
+        assert all(places.setdefault(code, place) == place for code, place in given_places.items())
+    assert sorted(places.values()) == list(range(1, len(places) + 1))
+    assert [places[code] for code in board.countries()] == sorted(places.values())
+
+
+def test_countries_beyond_the_last_place_share_one() -> None:
+    """The number of series is bounded: the 1,025th country's answers are those of "(other)"."""
+    board = Board.create(1)
+    codes = [f"C{number}" for number in range(MAX_COUNTRIES + 5)]
+    places = board.add_countries(codes)
+    assert [places[code] for code in codes[-6:]] == [MAX_COUNTRIES, 0, 0, 0, 0, 0]
+    metrics = WorkerMetrics(board.slot(0), places)
+    for code in codes:
+        metrics.retrieved(code, 0, 1, 0)
+    metrics.publish()
+    families = {family.name: family for family in BoardCollector(board, MasterMetrics()).collect()}
+    counts = {one.labels["country"]: one.value for one in families["shortlist_retrievals"].samples}
+    assert len(counts) == MAX_COUNTRIES + 1
+    assert counts["(other)"] == 5
+    assert not re.match(COUNTRY_PATTERN, "(other)")
+
+
+def test_a_replaced_worker_counts_on() -> None:
+    """What its predecessor had published is where it begins, also with more countries than before."""
+    board = Board.create(1)
+    for codes in (["FR"], ["DE", "FR"]):
+        metrics = WorkerMetrics(board.slot(0), board.add_countries(codes))
+        metrics.retrieved("FR", 0, 7, 0)
+        metrics.publish()
+        metrics.publish()
+    families = {family.name: family for family in BoardCollector(board, MasterMetrics()).collect()}
+    counts = {one.labels["country"]: one.value for one in families["shortlist_candidates"].samples}
+    assert counts == {"FR": 14, "DE": 0}
+
+
+def test_the_transport_tells_the_whole_time(server: RunningServer) -> None:
+    """Over the native transport: arrival to reply of every call, and how many were answered together."""
+    before = server.metrics()
+    with server.stub() as stub:
+        for _ in range(5):
+            stub.Retrieve(request())
+
+    def grown(*key: str) -> float:
+        return server.metrics()[key] - before[key]
+
+    eventually(lambda: grown("shortlist_server_seconds_count", "Retrieve") == 5)
+    eventually(lambda: grown("shortlist_group_size_sum") == 5)
+    assert grown("shortlist_queue_seconds_count") == 5
+    assert grown("shortlist_server_seconds_sum", "Retrieve") >= grown(
+        "grpc_server_handling_seconds_sum", "Retrieve", SERVICE
+    )
+    assert grown("shortlist_loop_lag_seconds_count") > 0
