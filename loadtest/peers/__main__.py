@@ -16,13 +16,15 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from loadtest.h2 import ServerGoneError
 from loadtest.peers.bundle import BundleStore, index_of
 from loadtest.peers.job import Job
 from loadtest.peers.loopback import only_loopback
 from loadtest.peers.make_job import made_job
-from loadtest.peers.measuring import Effort, measure
+from loadtest.peers.measuring import Effort, Measured, measure, variant_of
 from loadtest.peers.peer import Peer, Place, UnavailableError
 from loadtest.peers.peers import PEERS
+from loadtest.peers.recall import WrongAnswerError
 from loadtest.peers.report import read_results, tables, write_page
 from loadtest.peers.tuning import Note, Setting, tune
 
@@ -117,18 +119,26 @@ def _one(
         peer.variants(place)
         settings = _settings(peer, place, targets, folder / "settings" / f"{name}.json", note, retune=retune)
         result["versions"] = dict(peer.versions(place))
-        for setting in settings:
-            measured = measure(peer, place, setting, effort, note)
-            result["measured"][f"{setting.target:g}"] = {
-                "setting": setting.to_json(),
-                "at": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
-                "index": index_of(place, setting.effort) if isinstance(peer, BundleStore) else None,
-                **measured.to_json(),
-            }
-    except UnavailableError as error:
+        for name_of_variant in dict.fromkeys(setting.variant for setting in settings):
+            own = [setting for setting in settings if setting.variant == name_of_variant]
+            with peer.store(place, variant_of(peer, place, own[0])) as store:
+                for setting in own:
+                    measured = measure(peer, place, store, setting, effort, note)
+                    result["measured"][f"{setting.target:g}"] = _row(peer, place, setting, measured)
+    except (UnavailableError, WrongAnswerError, ServerGoneError) as error:
         note(f"skipped: {error}")
         result["skipped"] = str(error)
     return result
+
+
+def _row(peer: Peer, place: Place, setting: Setting, measured: Measured) -> dict[str, Any]:
+    """All that is kept of a setting; `index` says how a published bundle is searched."""
+    return {
+        "setting": setting.to_json(),
+        "at": time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
+        "index": index_of(place, setting.effort) if isinstance(peer, BundleStore) else None,
+        **measured.to_json(),
+    }
 
 
 def _settings(

@@ -10,7 +10,7 @@ from loadtest.cpu import tree
 from loadtest.drive import Target, closed_loop, open_loop
 from loadtest.outcome import Outcome, pooled_ms
 from loadtest.peers.job import JUDGED
-from loadtest.peers.peer import Peer, Place
+from loadtest.peers.peer import Peer, Place, Variant
 from loadtest.peers.recall import recall_of
 from loadtest.peers.tuning import Note, Setting
 
@@ -53,20 +53,28 @@ class Measured:
         return asdict(self)
 
 
-def measure(peer: Peer, place: Place, setting: Setting, effort: Effort, note: Note) -> Measured:
-    """Start the peer at its setting and measure it."""
-    variant = next(each for each in peer.variants(place) if each.name == setting.variant)
-    wire = peer.wire_in(place)
-    with (
-        peer.store(place, variant) as store,
-        peer.serve(place, variant, store, setting.effort, setting.choice) as serving,
-    ):
+def measure(
+    peer: Peer,
+    place: Place,
+    store: Any,  # noqa: ANN401 - each peer its own
+    setting: Setting,
+    effort: Effort,
+    note: Note,
+) -> Measured:
+    """Start the peer's server over its running `store`, at its setting, and measure it."""
+    variant, wire = variant_of(peer, place, setting), peer.wire_in(place)
+    with peer.serve(place, variant, store, setting.effort, setting.choice) as serving:
         recall = recall_of(place.job, wire, serving, range(JUDGED))
         payloads = wire.encode(place.job, range(len(place.job.histories)))
         target = Target(serving.address, wire.method, payloads, serving.pids, deadline_s=10.0)
         closed = _closed(target, effort, note)
         opened = _opened(target, median(each.achieved_rate for each in closed) / 2, effort, note)
         return _measured(recall, closed, opened, sum(_pss_mb(pid) for pid in tree(serving.pids)))
+
+
+def variant_of(peer: Peer, place: Place, setting: Setting) -> Variant:
+    """Find the variant that a setting is of."""
+    return next(each for each in peer.variants(place) if each.name == setting.variant)
 
 
 def _closed(target: Target, effort: Effort, note: Note) -> Sequence[Outcome]:

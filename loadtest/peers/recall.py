@@ -15,7 +15,7 @@ _SCORE_TOLERANCE = 0.05
 
 
 class WrongAnswerError(Exception):
-    """A peer that does another job: calls fail, items come twice, or scores are no inner products."""
+    """A peer that does another job: calls fail, nothing or items twice come back, or scores are no inner product."""
 
 
 def recall_of(job: Job, wire: Wire, serving: Serving, users: Sequence[int]) -> float:
@@ -32,6 +32,9 @@ def recall_of(job: Job, wire: Wire, serving: Serving, users: Sequence[int]) -> f
 
 
 def _share(job: Job, rows_of: RowsById, user: int, ids: NDArray[np.uint64], scores: NDArray[np.float32]) -> float:
+    if not len(ids):
+        message = f"user {user}: expected items, found none"
+        raise WrongAnswerError(message)
     rows = rows_of.known(ids)
     if len(rows) > K or len(np.unique(rows)) < len(ids):
         message = f"user {user}: expected at most {K} items of the catalogue, each once, found {ids.tolist()}"

@@ -16,7 +16,7 @@ from loadtest.peers.environments import python_of
 from loadtest.peers.front import encode_reply
 from loadtest.peers.job import JUDGED, K
 from loadtest.peers.make_job import made_job
-from loadtest.peers.measuring import Effort, measure
+from loadtest.peers.measuring import Effort, measure, variant_of
 from loadtest.peers.peer import RETRIEVAL, Answers, Place, Serving, UnavailableError, Variant
 from loadtest.peers.recall import WrongAnswerError, recall_of
 from loadtest.peers.report import read_results, write_page
@@ -85,7 +85,8 @@ def test_a_peer_is_tuned_measured_and_shown(place: Place, tmp_path: Path) -> Non
     """The page has a line of what was measured, and the JSON all of it; writing it again changes nothing."""
     peer, notes = _Tiny(), []
     (setting,) = tune(peer, place, [0.9], notes.append)
-    measured = measure(peer, place, setting, Effort(repeats=1, closed_s=0.3, open_s=0.3), notes.append)
+    with peer.store(place, variant_of(peer, place, setting)) as store:
+        measured = measure(peer, place, store, setting, Effort(repeats=1, closed_s=0.3, open_s=0.3), notes.append)
     assert setting.reached
     assert measured.recall == pytest.approx(setting.recall)
     assert measured.errors == 0

@@ -10,13 +10,13 @@ from rich.progress import Progress
 from loadtest.peers.job import Job
 
 _CHUNK = 10_000
-_PATIENCE_S = 3_600
+_PATIENCE_S = 1_800
 
 
 def main() -> None:
     """Make the collection unless it is whole; load it in any case."""
     job, server, collection = Job(Path(sys.argv[1])), sys.argv[2], sys.argv[3]
-    client = MilvusClient(uri=f"http://{server}", timeout=60)
+    client = MilvusClient(uri=f"http://{server}", timeout=300)
     if not _whole(client, collection, len(job.vectors)):
         _build(client, job, collection)
     client.load_collection(collection, timeout=_PATIENCE_S)
@@ -51,7 +51,7 @@ def _build(client: MilvusClient, job: Job, collection: str) -> None:
 
 def _index(client: MilvusClient, collection: str, count: int) -> None:
     kinds = {
-        "scann": ("SCANN", {"nlist": max(16, round(count**0.5)), "with_raw_data": True}),
+        "scann": ("SCANN", {"nlist": max(16, round(count**0.5))}),
         "hnsw": ("HNSW", {"M": 16, "efConstruction": 200}),
     }
     kind, parameters = kinds[collection]
