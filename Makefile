@@ -64,6 +64,16 @@ bench-compare: $(VENV)/.dev
 soak: $(VENV)/.dev demo
 	$(BIN)/python -m loadtest.soak
 
+.PHONY: bench-inspector inspector-screenshots
+
+## bench-inspector: the inspector's page over 200 countries and a million items; a minute
+bench-inspector: $(VENV)/.dev
+	$(BIN)/python -m loadtest.bench_inspector
+
+## inspector-screenshots: take the pictures of docs/inspector again, of the demo bundle under load
+inspector-screenshots: $(VENV)/.dev demo tools
+	PYTHONPATH=tests/support $(BIN)/python tests/inspector_screenshots.py
+
 ## bench-sources: cost of each source, and of filters and exclusions, over a million synthetic items; ten minutes at first
 bench-sources: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m loadtest.bench_sources --plot build/bench/sweep.png

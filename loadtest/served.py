@@ -83,17 +83,22 @@ def served(
     code: Path | None = None,
     cpus: Sequence[int] = (),
     folder: Path = Path("build/bench/run"),
+    inspector_port: int = -1,
 ) -> Iterator[ServedBundle]:
     """Run `shortlist serve` on a bundle until the block ends.
 
     profiles: TOML tables for the settings file. code: another checkout whose server to run. cpus: the only cores it may
-    use. Its log is `<folder>/<name>.log`. Raises `NotServingError`.
+    use. inspector_port: -1 is none: it would count as the server. Its log is `<folder>/<name>.log`. Raises
+    `NotServingError`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / f"{name}.toml"
+    # an older checkout knows no such setting
+    has_inspector = ((code or Path()) / "server/inspector_keeper.py").exists()
+    inspector = f"[inspector]\nport = {inspector_port}\n" if has_inspector else ""
     config.write_text(
         f'[bundle]\nroot = "{root.resolve()}"\nname = "{name}"\n[server]\nport = 0\nworkers = {workers}\n'
-        f'transport = "{transport}"\ndrain_delay_s = 0.0\n[metrics]\nport = 0\n{profiles}'
+        f'transport = "{transport}"\ndrain_delay_s = 0.0\n[metrics]\nport = 0\n{inspector}{profiles}'
     )
     environment = {**os.environ, "PYTHONPATH": str((code or Path()).resolve())}
     log = folder / f"{name}.log"

@@ -20,6 +20,7 @@ MAX_WORDS = 8
 _MOST_LINES = 2_000
 _LONGEST_S = 0.2
 _CHECK_EVERY = 256
+_SAMPLE_BYTES = 1024 * 1024
 _CLEAN = bytes.maketrans(b"\n\t", b"  ")
 
 
@@ -69,8 +70,8 @@ class TitleIndex:
         return Matches([int(self._rows[line]) for _, line in ranked[:limit]], len(lines), complete)
 
     def _lines(self, words: list[bytes], deadline_s: float) -> tuple[list[int], bool]:
-        """Go from one line with the longest word to the next."""
-        rarest = max(words, key=len)
+        """Go from one line with the rarest word, by a sample, to the next."""
+        rarest = min(words, key=lambda word: (self._text.count(word, 0, _SAMPLE_BYTES), -len(word)))
         found: list[int] = []
         looked_at, place = 0, self._text.find(rarest)
         while place >= 0:

@@ -46,13 +46,13 @@ def test_the_best_come_first() -> None:
 
 
 def test_a_search_ends_in_time_and_says_so() -> None:
-    """A common word beside one that no title has would look at every line; the deadline ends it."""
-    titles = [f"common word {number}" for number in range(200_000)]
+    """Two common words that no title has together would look at every line; the deadline ends it."""
+    titles = [f"{'left' if number % 2 else 'right'} word {number}" for number in range(200_000)]
     index = TitleIndex.build([StringTable.of(titles)], np.arange(200_000), IDS)
     started = time.monotonic()
-    found = index.search("common zzz", 10, longest_s=0.02)
+    found = index.search("left right", 10, longest_s=0.02)
     assert time.monotonic() - started < 2.0
     assert (found.rows, found.complete) == ([], False)
     many = index.search("word", 10)
     assert (many.complete, len(many.rows)) == (False, 10)
-    assert titles[many.rows[0]] == "common word 199999"
+    assert titles[many.rows[0]] == "left word 199999"

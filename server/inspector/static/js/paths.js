@@ -8,7 +8,7 @@ const ROW = 34;
 const BOX = 26;
 const THIN = 1;
 const THICK = 9;
-const LETTER = 6.6;
+const LETTER = 7.2;
 const ADDS = 44;
 
 /** Draw the paths of `evidence`; drawn again when the width changes. */
