@@ -29,6 +29,8 @@ _SETTINGS = {
     "listen_addresses": "",
     "max_connections": "32",
     "jit": "off",
+    # the planner overrates what an index scan of great effort costs, and would read the whole table
+    "enable_seqscan": "off",
     "dynamic_shared_memory_type": "posix",
     "max_wal_size": "8GB",
     "wal_level": "minimal",
