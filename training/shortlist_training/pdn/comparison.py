@@ -69,7 +69,7 @@ def leaders(found: Mapping[Setting, tuple[float, float]]) -> list[Setting]:
 
 
 def choose_ease(validation: Cases, test: Cases, config: BaselineConfig, progress: Progress) -> Iterator[Chosen]:
-    """Tune lambda, without a discount and with one."""
+    """Give every lambda, since the best one on test is the mark to beat, and the best with a discount."""
     matrix = gram(validation.history)
     tried: _Discounts[float] = _Discounts(validation, config.discounts)
     for done, value in enumerate(config.ease_lambdas):
@@ -79,7 +79,7 @@ def choose_ease(validation: Cases, test: Cases, config: BaselineConfig, progress
 
 
 def choose_slim(validation: Cases, test: Cases, config: BaselineConfig, progress: Progress) -> Iterator[Chosen]:
-    """Tune SLIM's penalties, without a discount and with one."""
+    """Give every pair of SLIM's penalties, and the best with a discount."""
     matrix = gram(validation.history)
     tried: _Discounts[tuple[float, float]] = _Discounts(validation, config.discounts)
     for done, (l2, l1) in enumerate(config.slim):
@@ -111,12 +111,12 @@ class _Discounts(Generic[Setting]):
         solve: Callable[[NDArray[np.float64], Setting], Weights],
         shown: Callable[[Setting], str],
     ) -> Iterator[Chosen]:
-        """Give what is best without a discount, then what is best with one."""
-        plain = {one: value for one, value in self._found.items() if one[1] == 0.0}
+        """Give every setting without a discount, then what is best with one."""
+        plain = [one for one in self._found if one[1] == 0.0]
         rest = {one: value for one, value in self._found.items() if one[1] > 0.0}
         matrix = gram(test.history)
         solved: dict[Setting, Weights] = {}
-        for setting, power in (*leaders(plain), *(leaders(rest)[:1] if rest else ())):
+        for setting, power in (*plain, *(leaders(rest)[:1] if rest else ())):
             words = f"{shown(setting)}, score / share^{power:g}" if power else shown(setting)
             if setting not in solved:
                 solved[setting] = solve(matrix, setting)
@@ -128,17 +128,12 @@ def _discounted(history: sp.csr_matrix, weights: Weights, power: float) -> Score
     return history_scorer(history, weights * rarer_first(history, power) if power else weights)
 
 
-def choose_ials(
-    validation: Cases, test: Cases, config: BaselineConfig, seed: int, progress: Progress
-) -> Iterator[Chosen]:
-    """Tune the matrix factorization that the direct net starts from."""
-    found = {}
+def every_ials(test: Cases, config: BaselineConfig, seed: int, progress: Progress) -> Iterator[Chosen]:
+    """Give every matrix factorization: the best one on test is the mark to beat."""
     for done, sizes in enumerate(config.ials):
         progress("iALS", done, len(config.ials))
-        found[sizes] = validation_ndcg(factor_scorer(validation.history, sizes, seed), validation)
-    for best in leaders(found):
-        shown = f"{best.factors} factors, alpha {best.alpha:g}, lambda {best.regularization:g}"
-        yield Chosen("iALS", factor_scorer(test.history, best, seed), shown)
+        shown = f"{sizes.factors} factors, alpha {sizes.alpha:g}, lambda {sizes.regularization:g}"
+        yield Chosen("iALS", factor_scorer(test.history, sizes, seed), shown)
 
 
 def factor_scorer(history: sp.csr_matrix, sizes: FactorConfig, seed: int) -> Scorer:

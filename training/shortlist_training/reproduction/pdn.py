@@ -12,9 +12,9 @@ from shortlist_training.pdn.comparison import (
     BaselineConfig,
     Chosen,
     choose_ease,
-    choose_ials,
     choose_neighbourhoods,
     choose_slim,
+    every_ials,
     genre_similarity,
     places_of,
     popular,
@@ -109,7 +109,7 @@ def _baselines(data: Data, config: BaselineConfig, context: PartContext) -> dict
         "popularity": lambda: [popular(test)],
         "neighbourhoods": lambda: choose_neighbourhoods(validation, test, config, on),
         "ease": lambda: choose_ease(validation, test, config, on),
-        "ials": lambda: choose_ials(validation, test, config, context.seed, on),
+        "ials": lambda: every_ials(test, config, context.seed, on),
         "slim": lambda: choose_slim(validation, test, config, on),
     }
     found: dict[str, Ranks] = {}
