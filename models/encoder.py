@@ -1,4 +1,7 @@
-"""Runs one ONNX encoder. A session is opened after the fork, once per worker, and never inside a request."""
+"""Runs one ONNX encoder. A session is opened after the fork, once per worker, and never inside a request.
+
+For few rows the graph may run in numpy instead: see `models.numpy_choice`.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +12,7 @@ from numpy.typing import NDArray
 
 from models.errors import EncoderError, EncoderSpecError
 from models.features import Transforms
+from models.numpy_choice import NumpyChoice, choose
 from models.probe import PROBES, probe_inputs
 from models.spec import EncoderSpec
 
@@ -26,6 +30,7 @@ class OnnxEncoder:
         self._session = session
         self._output_names = [spec.output.name]
         self._row_inputs = [each.name for each in spec.inputs if each.shape[0] == spec.output.shape[0]]
+        self._numpy: NumpyChoice | None = None
         self.spec = spec
         self.transforms = Transforms(spec.features)
 
@@ -55,6 +60,7 @@ class OnnxEncoder:
         _check_graph(session, spec)
         encoder = cls(session, spec)
         encoder._probe()
+        encoder._numpy = choose(graph, spec, encoder._in_onnxruntime)
         return encoder
 
     @property
@@ -67,11 +73,12 @@ class OnnxEncoder:
 
         No user, or no trigger, gives no row: the graph is not asked.
         """
-        if any(name in inputs and not len(inputs[name]) for name in self._row_inputs):
+        rows = min([len(inputs[name]) for name in self._row_inputs if name in inputs], default=1)
+        if not rows:
             shape = (0, *(int(size) for size in self.spec.output.shape[1:]))
             return np.zeros(shape, dtype=np.float32)
         try:
-            (vectors,) = self._session.run(self._output_names, dict(inputs))
+            vectors = self._run(inputs, rows)
         except Exception as error:  # as above
             message = f"encoder {self.spec.encoder} failed: {error}"
             raise EncoderError(message) from error
@@ -79,6 +86,15 @@ class OnnxEncoder:
             message = f"encoder {self.spec.encoder} gave a vector with NaN or infinity"
             raise EncoderError(message)
         return np.asarray(vectors, dtype=np.float32)
+
+    def _run(self, inputs: Mapping[str, NDArray[Any]], rows: int) -> NDArray[Any]:
+        if self._numpy is not None and rows <= self._numpy.rows:
+            return self._numpy.graph.run(inputs)
+        return self._in_onnxruntime(inputs)
+
+    def _in_onnxruntime(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+        (vectors,) = self._session.run(self._output_names, dict(inputs))
+        return np.asarray(vectors)
 
     def _probe(self) -> None:
         expected = (PROBES, *self.spec.output.shape[1:])
