@@ -39,7 +39,7 @@ def calibrate(
 ) -> Calibrated:
     """Choose engine and setting for `vectors` (N, D) with held-out users' vectors `queries` (Q, D).
 
-    `label` says in messages whose vectors they are: a country, and a source. What counts is the median time of single
+    `label` says in messages whose vectors they are: a country, and a source. What counts is the median CPU of single
     searches, measured here, of the settings that reach the target on the held-out users and on the country's golden
     requests; see `choose`. Indices that lose are dropped.
 

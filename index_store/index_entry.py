@@ -16,7 +16,7 @@ _OWN_SETTINGS = {"hnsw": "space and ef", "scann": "leaves and reorder", "exact":
 
 
 class CurvePoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One measured setting of an engine: recall@recall_k, and the median time of one search in microseconds.
+    """One measured setting of an engine: recall@recall_k, and the median CPU time of one search in microseconds.
 
     hnsw: space and ef, and m from format 1.2 on. scann: how many leaves are searched, how many rows reordered. exact
     has no setting.
@@ -44,7 +44,8 @@ class ScannEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a ScaNN index was built, and how much of it one search for `recall_k` rows looks at.
 
     leaves: what the k-means tree was asked to have. block: dimensions that one code of product quantisation stands for.
-    soar: the weight of SOAR's second assignment, None without one. seed: of all that is drawn.
+    soar: the weight of SOAR's second assignment, None without one. seed: of all that is drawn. sample: rows that the
+    tree was learned from.
     search_leaves, reorder: leaves searched, and rows whose inner products are computed, per search. For r times as many
     rows as recall_k, r > 1, both grow by r to the power of leaves_growth and reorder_growth.
     """
@@ -57,6 +58,7 @@ class ScannEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reorder: Positive
     leaves_growth: Share = 1.0
     reorder_growth: Share = 1.0
+    sample: Positive = 100_000
 
     def effort(self, rows: int, recall_k: int) -> tuple[float, float]:
         """Leaves to search and rows to reorder for the best `rows`, before rounding and without regard to N."""

@@ -12,7 +12,7 @@ from scann.proto.scann_pb2 import ScannConfig
 
 from index_store.index_entry import ScannEntry
 
-_TREE_SAMPLE, _CODE_SAMPLE = 100_000, 100_000
+_CODE_SAMPLE = 100_000
 _TREE_ITERATIONS, _CODE_ITERATIONS = 12, 10
 _SMALLEST_LEAF = 50
 _ANISOTROPIC = 0.2  # the threshold that ScaNN's authors recommend for inner products
@@ -51,7 +51,7 @@ def _partitioning(entry: ScannEntry) -> dict[str, Any]:
         "single_machine_center_initialization": "DEFAULT_KMEANS_PLUS_PLUS",
         "partitioning_distance": {"distance_measure": "SquaredL2Distance"},
         "query_spilling": {"spilling_type": "FIXED_NUMBER_OF_CENTERS", "max_spill_centers": entry.leaves},
-        "expected_sample_size": _TREE_SAMPLE,
+        "expected_sample_size": entry.sample,
         "query_tokenization_distance_override": {"distance_measure": "DotProductDistance"},
         "partitioning_type": "GENERIC",
         "query_tokenization_type": "FLOAT",

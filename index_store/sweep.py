@@ -214,7 +214,13 @@ def scann_entry(count: int, k: int, policy: IndexPolicy) -> ScannEntry:
     leaves = policy.scann_leaves or max(round(2 * count**0.5), 1)
     soar = policy.scann_soar if count >= policy.scann_soar_from else None
     return ScannEntry(
-        leaves=leaves, block=policy.scann_block, soar=soar, seed=policy.seed, search_leaves=leaves, reorder=k
+        leaves=leaves,
+        block=policy.scann_block,
+        soar=soar,
+        seed=policy.seed,
+        search_leaves=leaves,
+        reorder=k,
+        sample=policy.scann_sample,
     )
 
 
@@ -232,6 +238,7 @@ def grown(built: Tree, point: CurvePoint, vectors: NDArray[np.float32], goal: Go
         built.index.set_effort(candidate)
         if deeper.measure(built.index)[0] >= wanted:
             return candidate
+    built.index.set_effort(entry)
     return entry
 
 

@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 from index_store import engines
 from index_store.arrays import save_array
 from index_store.bundle import load_bundle, verify_bundle
+from index_store.calibration import calibrate
 from index_store.content import IndexPolicy
 from index_store.engines import ScannUnfit
 from index_store.errors import EngineMissing
 from index_store.index import ExactIndex
 from index_store.index_entry import ScannEntry
 from index_store.publish import publish
+from index_store.recall import recall
 from index_store.scann_index import ScannIndex
 from index_store.vectors import load_vectors
 from scann_damage import SCANN_DAMAGES, SCANN_POLICY
@@ -229,3 +231,15 @@ def test_one_policy_measures_all_engines(tmp_path: Path) -> None:
     assert {point.engine for point in entry.curve} == {"exact", "hnsw", "scann"}
     assert {point.m for point in entry.curve if point.engine == "hnsw"} == {8, 16}
     assert sum(entry.chosen(point) for point in entry.curve) == 1
+
+
+def test_deeper_searches_are_as_good_as_publishing_measured() -> None:
+    """Ten times as many rows as recall_k, which filters may ask for, are found with the target's recall, too."""
+    rng = np.random.default_rng(4)
+    vectors = clustered(4000, 16)
+    queries = (vectors[rng.integers(0, 4000, 60)] + vectors[rng.integers(0, 4000, 60)]) / 2
+    policy = IndexPolicy(recall_k=10, exact_below=10, engines=("scann",), scann_leaves=60)
+    found = calibrate("FR", vectors, queries, 60, [], policy)
+    assert (found.entry.scann.leaves_growth, found.entry.scann.reorder_growth) <= (1.0, 1.0)
+    assert recall(found.index.index, vectors, queries[:50], 100) >= 0.95
+    assert recall(found.index.index, vectors, queries, 10) == found.entry.recall
