@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 HERE = ROOT / "docs" / "inspector"
 BUNDLE = ROOT / "build/bundles/online-retail"
 QUESTION = "bench?country=FR&user=12413&k=12"
-_COLOURS = 160
+_COLOURS = 256
 VIEWS = {
     "overview": ("overview?country=FR", ".index-panel"),
     "live": ("live", ".chart canvas"),
@@ -53,7 +53,7 @@ def _take(page: Browser, url: str, name: str, width: int, *, dark: bool) -> None
         page.wait(lambda: len(page.texts(".chart-legend b")) >= 3 and len(page.all(".plain-table tbody tr")) > 8)
     path = HERE / f"{name}-{width}{'-dark' if dark else ''}.png"
     picture = Image.open(io.BytesIO(page.full_page())).convert("RGB")
-    picture.quantize(_COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture.quantize(_COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
     sys.stdout.write(f"{path.relative_to(ROOT)}\n")
 
 

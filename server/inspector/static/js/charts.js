@@ -81,7 +81,7 @@ function options(series, range, format, top, width) {
     height: HEIGHT,
     legend: { show: false },
     cursor: { y: false, points: { size: 6 } },
-    padding: [8, 8, 0, 0],
+    padding: [8, 20, 0, 0],
     scales: {
       x: { time: true, range: (self, low, high) => (low === high || low === null ? range : [low, high]), min: range[0], max: range[1] },
       y: { range: (self, low, high) => scaleOf(low, high, top) },

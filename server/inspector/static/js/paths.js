@@ -8,47 +8,47 @@ const ROW = 34;
 const BOX = 26;
 const THIN = 1;
 const THICK = 9;
-const LETTER = 7.2;
 const ADDS = 44;
+const pen = document.createElement("canvas").getContext("2d");
 
 /** Draw the paths of `evidence`; drawn again when the width changes. */
 export function pathGraph(evidence, candidate, interactions) {
   const root = h("div", { class: "graph" });
   let drawn = 0;
   new ResizeObserver(([entry]) => {
-    const width = Math.round(entry.contentRect.width);
-    if (width && width !== drawn) {
-      drawn = width;
-      root.replaceChildren(draw(evidence, candidate, interactions, width));
+    const across = Math.round(entry.contentRect.width);
+    if (across && across !== drawn) {
+      drawn = across;
+      root.replaceChildren(draw(evidence, candidate, interactions, across));
     }
   }).observe(root);
   return root;
 }
 
-function draw(evidence, candidate, interactions, width) {
+function draw(evidence, candidate, interactions, across) {
   const rest = evidence.more_paths ? 1 : 0;
   const rows = evidence.paths.length + rest;
   const top = evidence.direct ? 48 : 10;
   const height = top + Math.max(rows * ROW, 96) + 8;
   const middle = top + (height - top - 8) / 2;
-  const narrow = width < 620;
+  const narrow = across < 620;
   const side = narrow ? 60 : 132;
-  const gap = narrow ? 28 : Math.min(180, width * 0.16);
-  const at = { left: side, box: side + gap, boxEnd: width - side - gap, right: width - side };
+  const gap = narrow ? 28 : Math.min(180, across * 0.16);
+  const at = { left: side, box: side + gap, boxEnd: across - side - gap, right: across - side };
   const weights = range(evidence.paths.map((path) => path.weight));
   const similarities = range(evidence.paths.map((path) => path.similarity));
   const first = middle - (rows * ROW) / 2;
   const y = (place) => first + place * ROW + ROW / 2;
   return s(
     "svg",
-    { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", class: narrow ? "narrow" : null, "aria-label": spoken(evidence, candidate) },
+    { width: across, height, viewBox: `0 0 ${across} ${height}`, role: "img", class: narrow ? "narrow" : null, "aria-label": spoken(evidence, candidate) },
     evidence.direct ? direct(evidence.direct, at, middle) : null,
     evidence.paths.map((path, place) => edges(path, at, middle, y(place), weights, similarities)),
     rest ? s("g", { class: "rest" }, curve(at.left, middle, at.box, y(rows - 1), THIN), curve(at.boxEnd, y(rows - 1), at.right, middle, THIN)) : null,
     evidence.paths.map((path, place) => trigger(path, at, y(place), narrow)),
-    rest ? box(at, y(rows - 1), "more", `${evidence.more_paths} more paths`, "", evidence.more_contribution) : null,
+    rest ? box(at, y(rows - 1), "more", `${evidence.more_paths} more paths`, "", evidence.more_contribution, narrow) : null,
     end(0, side, middle, "User", interactions ? wrapped(`${interactions} interactions`, narrow ? 12 : 19, 2) : []),
-    end(width - side, side, middle, "Candidate", wrapped(itemName(candidate), narrow ? 9 : 19, 4)),
+    end(across - side, side, middle, "Candidate", wrapped(itemName(candidate), narrow ? 9 : 19, 4)),
   );
 }
 
@@ -77,17 +77,17 @@ function direct(value, at, middle) {
 
 function trigger(path, at, y, narrow) {
   const type = narrow ? "" : path.trigger.type.toLowerCase();
-  return box(at, y, "", path.trigger.title || path.trigger.id, type, path.contribution);
+  return box(at, y, "", path.trigger.title || path.trigger.id, type, path.contribution, narrow);
 }
 
-function box(at, y, kind, name, type, adds) {
-  const typeRoom = type ? type.length * LETTER + 12 : 0;
+function box(at, y, kind, name, type, adds, narrow) {
+  const typeRoom = type ? width(type, narrow) + 10 : 0;
   const room = at.boxEnd - at.box - 16 - ADDS - typeRoom;
   return s(
     "g",
     { class: `trigger ${kind}` },
     s("rect", { x: at.box, y: y - BOX / 2, width: at.boxEnd - at.box, height: BOX, rx: 5 }),
-    s("text", { x: at.box + 8, y: y + 4 }, s("title", {}, name), cut(name, room / LETTER)),
+    s("text", { x: at.box + 8, y: y + 4 }, s("title", {}, name), fitted(name, room, narrow)),
     type ? s("text", { class: "type", x: at.boxEnd - 8 - ADDS, y: y + 4, "text-anchor": "end" }, type) : null,
     s("text", { class: "adds", x: at.boxEnd - 8, y: y + 4, "text-anchor": "end" }, `+${fixed(adds, 2)}`),
   );
@@ -109,6 +109,20 @@ const range = (values) => [Math.min(...values), Math.max(...values)];
 /** Between thin and thick, as `value` lies in the range; equal ones are all of middling thickness. */
 function thickness(value, [low, high]) {
   return high > low ? THIN + ((value - low) / (high - low)) * (THICK - THIN) : (THIN + THICK) / 2;
+}
+
+/** How wide a text is drawn, in pixels. */
+function width(text, narrow) {
+  pen.font = `${narrow ? 10.5 : 11.5}px ${getComputedStyle(document.body).fontFamily}`;
+  return pen.measureText(text).width;
+}
+
+/** As much of a text as fits into `room` pixels. */
+function fitted(text, room, narrow) {
+  if (width(text, narrow) <= room) return text;
+  let letters = text.length - 1;
+  while (letters > 1 && width(`${text.slice(0, letters)}…`, narrow) > room) letters -= 1;
+  return `${text.slice(0, letters)}…`;
 }
 
 function cut(text, letters) {
