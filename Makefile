@@ -30,16 +30,36 @@ serve: $(VENV)/.run
 test: $(VENV)/.dev tools
 	$(BIN)/python -m pytest
 
-.PHONY: tools
+.PHONY: tools install-debian dashboards image image-check
 
-## tools: what the tests take from Debian: h2load, without which its tests are skipped and say so, and Chromium
+# $(call debian,PROGRAM=PACKAGES …): installs the packages of the programs that are missing; `+` joins packages
+debian = @missing=""; for each in $(1); do \
+	  command -v $${each%%=*} >/dev/null || missing="$$missing $$(echo $${each\#*=} | tr + ' ')"; done; \
+	test -z "$$missing" || $(MAKE) --no-print-directory install-debian PACKAGES="$$missing"
+
+## tools: what the tests take from Debian: h2load, Prometheus with promtool, Chromium; without h2load its tests are skipped
 tools:
-	@command -v h2load >/dev/null || { \
-	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends nghttp2-client; } >/dev/null 2>&1 \
-	  || echo "h2load cannot be installed (apt-get as root, package nghttp2-client): its tests will be skipped"; }
-	@test -x /usr/bin/chromium -a -x /usr/bin/chromedriver || { \
-	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver fonts-dejavu-core; } >/dev/null 2>&1 \
-	  || echo "Chromium cannot be installed (apt-get as root, packages chromium, chromium-driver): the tests of pages will fail"; }
+	$(call debian,h2load=nghttp2-client promtool=prometheus chromium=chromium chromedriver=chromium-driver+fonts-dejavu-core)
+
+install-debian:
+	@echo "installing from Debian:$(PACKAGES)"
+	@log=$$(mktemp) && { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	  apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=120 $(PACKAGES); } >$$log 2>&1 && rm $$log \
+	|| { tail -3 $$log; echo "could not install$(PACKAGES): run as root on Debian, or install them; tests that need them fail"; }
+
+## dashboards: render deploy/grafana/boards.toml to the JSON that Grafana imports
+dashboards: $(VENV)/.dev
+	$(BIN)/python deploy/grafana/build.py
+
+## image: build the server's container image with buildah, its base with mmdebstrap; minutes at first
+image: $(VENV)/.dev
+	$(call debian,buildah=buildah mmdebstrap=mmdebstrap)
+	$(BIN)/python deploy/image.py
+
+## image-check: run the image as Kubernetes would, not root and read-only, over the demo bundle; shows content and size
+image-check: image demo
+	$(call debian,podman=podman+catatonit+conmon runc=runc)
+	$(BIN)/python tests/image.py
 
 ## smoke: train, publish, serve, compare answers with numpy, stop; unattended
 smoke: $(VENV)/.dev demo

@@ -1,10 +1,8 @@
 """Live recall: real requests are compared with exact search, beside the service and never in its way."""
 
-import json
 import os
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +14,6 @@ from running_server import RunningServer, eventually, request
 
 from index_store.bundle import Bundle
 from index_store.content import BundleContent
-from index_store.manifest import MANIFEST_NAME
-from index_store.publish import publish
 from protos.retrieval.v1 import retrieval_pb2 as pb
 from server.judge import Averages, Judging, exact_country, recall_of
 from server.limits import Limits
@@ -26,7 +22,7 @@ from server.recall_sample import Sample, SourceList, decode_sample, encode_sampl
 from server.resolve import Resolver
 from server.retrieval import Retriever
 from server.service import Retrieve
-from tiny_bundle import POLICY
+from worsened import publish_worsened
 
 Start = Callable[..., RunningServer]
 EAGER = {"recall_samples_per_s": 1000.0, "recall_cpu_share": 1.0}
@@ -164,7 +160,7 @@ def test_a_worsened_index_shows(start: Start, root: Path, content: BundleContent
         good = _recall(server)
         assert good is not None
         assert good > 0.9
-        _worsen(root, content)
+        publish_worsened(root, content)
         server.signal(signal.SIGHUP)
         server.wait_for_log(r"serving on .*tiny/v2 \(reload\)")
         eventually(judged)
@@ -181,22 +177,3 @@ def test_without_samples_there_is_no_judge(start: Start) -> None:
             stub.Retrieve(request())
         assert not server.judges()
         assert server.metrics()[("shortlist_live_recall_judged_total",)] == 0
-
-
-def _worsen(root: Path, content: BundleContent) -> None:
-    """Publish graphs that hardly hang together, and say of them what publishing would not: that they reach the target.
-
-    Only the answers to users without a history are golden, which no graph gives.
-    """
-    golden = [case for case in content.golden if case.country == "DE" or not len(case.history)]
-    poor = replace(POLICY, engines=("hnsw",), m=2, ef_construction=2, ef_grid=(10,), recall_target=0.05)
-    version = publish(replace(content, golden=golden), root=root, name="tiny", version="v2", policy=poor)
-    path = version / MANIFEST_NAME
-    manifest = json.loads(path.read_text())
-    for country in manifest["countries"].values():
-        entry = country["led"]
-        if entry["engine"] == "hnsw":
-            entry["recall"] = entry["recall_target"] = POLICY.recall_target
-            for point in entry["curve"]:
-                point["recall"] = POLICY.recall_target
-    path.write_text(json.dumps(manifest))
