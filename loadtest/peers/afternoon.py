@@ -14,10 +14,10 @@ from rich.progress import Progress
 
 from loadtest.peers.afternoon_server import EF_CONSTRUCTION, M
 from loadtest.peers.environments import versions_in
-from loadtest.peers.peer import RETRIEVAL, AskedByProto, Facts, Place, Serving, Variant
+from loadtest.peers.peer import RETRIEVAL, AskedByProto, Facts, Place, Serving, Variant, efforts
 from loadtest.peers.processes import answers, free_port, started, wait_for
 
-_EFFORTS = (100, 150, 200, 300, 400, 600, 800, 1_200, 1_600, 2_400, 3_200, 4_800, 6_400, 9_600, 12_800)
+_EFFORTS = efforts(100, 13_000)
 _CHOICES = [{"processes": 1}, {"processes": 2}]
 _CHUNK = 10_000
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from loadtest.peers.environments import python_of, versions_in
 from loadtest.peers.fronts import front
-from loadtest.peers.peer import AskedByProto, Facts, Place, Serving, Variant
+from loadtest.peers.peer import AskedByProto, Facts, Place, Serving, Variant, efforts
 from loadtest.peers.processes import free_port, run, started, wait_for
 
 _NAME = "milvus"
-_PROBES = (2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
-_EF = (100, 150, 200, 300, 400, 600, 800, 1_200, 1_600, 2_400, 3_200, 6_400, 12_800)
+_PROBES = efforts(1, 512)
+_EF = efforts(100, 13_000)
 _CHOICES = [{"processes": 1}, {"processes": 2}]
 _SMALL = 200_000
 

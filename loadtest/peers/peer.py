@@ -1,5 +1,6 @@
 """What every peer of the bench offers: facts for the reader, variants to tune, a store to start, a server to ask."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from rich.console import Console
 from loadtest.peers.job import COUNTRY, Job, K
 from protos.retrieval.v1 import retrieval_pb2 as pb
 
+_STEP = 1.15
 RETRIEVE = "/retrieval.v1.Retrieval/Retrieve"
 
 
@@ -41,6 +43,13 @@ class Variant:
     efforts: Sequence[int]
     choices: Sequence[Mapping[str, Any]] = ({},)
     """What does not change recall, such as the number of processes: the one with the most calls per second is taken."""
+
+
+def efforts(first: int, last: int) -> Sequence[int]:
+    """Values of a knob in steps of 15 %: fine enough that no peer pays for much more recall than asked."""
+    count = math.ceil(math.log(last / first, _STEP))
+    rising = {min(last, round(first * _STEP**number)) for number in range(count + 1)}
+    return tuple(sorted(rising))
 
 
 @dataclass(frozen=True)

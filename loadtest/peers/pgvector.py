@@ -13,14 +13,14 @@ from typing import Any
 
 from loadtest.peers.environments import python_of, versions_in
 from loadtest.peers.fronts import front
-from loadtest.peers.peer import AskedByProto, Facts, Place, Serving, UnavailableError, Variant
+from loadtest.peers.peer import AskedByProto, Facts, Place, Serving, UnavailableError, Variant, efforts
 from loadtest.peers.processes import run, started, wait_for
 from loadtest.peers.stores.names import AUGMENTED
 
 _NAME = "pgvector"
 # 1,000 is the largest hnsw.ef_search
-_EF = (100, 120, 150, 200, 250, 300, 400, 500, 700, 1_000)
-_PROBES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+_EF = efforts(100, 1_000)
+_PROBES = efforts(1, 512)
 _CHOICES = [{"processes": processes, "connections": connections} for processes in (1, 2) for connections in (2, 4)]
 # the reduction needs more than 1,000 at more items, so building it there would only cost time
 _SMALL = 200_000

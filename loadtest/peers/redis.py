@@ -9,11 +9,11 @@ from typing import Any
 
 from loadtest.peers.environments import python_of, versions_in
 from loadtest.peers.fronts import front
-from loadtest.peers.peer import AskedByProto, Facts, Place, Serving, UnavailableError, Variant
+from loadtest.peers.peer import AskedByProto, Facts, Place, Serving, UnavailableError, Variant, efforts
 from loadtest.peers.processes import run, started, wait_for
 
 _NAME = "redis"
-_EFFORTS = (100, 150, 200, 300, 400, 600, 800, 1_200, 1_600, 2_400, 3_200, 4_800, 6_400, 9_600, 12_800)
+_EFFORTS = efforts(100, 13_000)
 _CHOICES = [{"processes": processes, "nothread": nothread} for processes in (1, 2) for nothread in (False, True)]
 # quantised to 8 bits, the default, is tried only where building twice takes no time
 _SMALL = 200_000
