@@ -47,7 +47,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("shop")
     with shop(folder) as servers, Prometheus(folder / "prometheus", servers.jobs(), FACTOR) as prometheus:
         # what happens before the first scrape is no increase to Prometheus
-        eventually(lambda: len(prometheus.query("up == 1")) == sum(map(len, servers.jobs().values())), within_s=60)
+        targets = sum(map(len, servers.jobs().values()))
+        eventually(lambda: len(prometheus.query("max_over_time(up[5m]) == 1")) == targets, within_s=60)
         refuse_a_reload(servers.healthy, folder)
         kill_workers(servers.crashing)
         yield World(servers, prometheus)
