@@ -97,7 +97,7 @@ class GoldenCase:
 
     history: item ids, oldest first (may be empty). user_vector: (d + 1,) float32, from the trained model.
     item_ids and scores: the exact top k over the country, best first (higher is closer), equal scores by lower
-    item id, history not excluded.
+    item id, history not excluded. types, times_ms: of the history, where LED weighs by them; otherwise empty.
     """
 
     country: str
@@ -106,6 +106,8 @@ class GoldenCase:
     user_vector: NDArray[np.float32]
     item_ids: Sequence[int]
     scores: Sequence[float]
+    types: Sequence[int] = ()
+    times_ms: Sequence[int] = ()
 
 
 @dataclass(frozen=True)

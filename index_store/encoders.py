@@ -32,7 +32,7 @@ def _decode(path: Path) -> EncoderSpec:
 def _needed(country: CountryEntry, specs: Mapping[str, EncoderSpec]) -> Iterator[tuple[str, EncoderSpec]]:
     """Describe the encoders that a country's vectors need; features, history length and opset are their own affair."""
     led = specs["led"]
-    yield "led", led_spec(country.led.dim - 1, led.max_history, led.opset)
+    yield "led", led_spec(country.led.dim - 1, led.max_history, led.opset)  # weights are its own affair, too
     if two_tower := country.two_tower:
         own = specs["two_tower_query"]
         yield (

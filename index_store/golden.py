@@ -19,6 +19,7 @@ from index_store.led import LedShard
 from index_store.source_golden import SourceGoldenRequest, replay_sources
 from models.encoder import OnnxEncoder
 from models.errors import EncoderError
+from models.led import weights_of
 
 
 class GoldenRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,6 +31,8 @@ class GoldenRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     user_vector: tuple[float, ...]
     item_ids: tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
     scores: tuple[float, ...]
+    types: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
+    times_ms: tuple[int, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 def encode_golden(cases: Sequence[GoldenCase]) -> bytes:
@@ -42,6 +45,8 @@ def encode_golden(cases: Sequence[GoldenCase]) -> bytes:
             user_vector=tuple(float(value) for value in case.user_vector),
             item_ids=tuple(int(item) for item in case.item_ids),
             scores=tuple(float(score) for score in case.scores),
+            types=tuple(map(int, case.types)) or msgspec.UNSET,
+            times_ms=tuple(map(int, case.times_ms)) or msgspec.UNSET,
         )
         for case in cases
     ]
@@ -67,6 +72,10 @@ def _check_request(where: str, request: GoldenRequest, catalogs: Mapping[str, Ca
     if request.country not in catalogs:
         message = f"{where}: country {request.country!r} is not in the bundle"
         raise GoldenInvalid(message)
+    for name, values in (("types", request.types), ("times_ms", request.times_ms)):
+        if not isinstance(values, msgspec.UnsetType) and len(values) != len(request.history):
+            message = f"{where}: expected {len(request.history)} {name}, one per interaction, found {len(values)}"
+            raise GoldenInvalid(message)
     catalog = catalogs[request.country]
     expected = min(request.k, catalog.size)
     check_answer(where, request.item_ids, request.scores, range(expected, expected + 1))
@@ -109,12 +118,20 @@ def _encode(
     where: str, request: GoldenRequest, shard: LedShard, encoder: OnnxEncoder, history: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     try:
-        vector: NDArray[np.float32] = shard.encode(encoder, [history])[0]
+        weights = weights_of(encoder.spec, [_column(request, request.types)], [_column(request, request.times_ms)])
+        vector: NDArray[np.float32] = shard.encode(encoder, [history], weights)[0]
     except EncoderError as error:
         message = f"{where}: {error}"
         raise GoldenMismatch(message) from error
     check_encoded(where, "led", vector, request.user_vector)
     return vector
+
+
+def _column(request: GoldenRequest, values: tuple[int, ...] | msgspec.UnsetType) -> NDArray[np.int64]:
+    """A value per interaction, 0 where the request has none."""
+    if isinstance(values, msgspec.UnsetType):
+        return np.zeros(len(request.history), dtype=np.int64)
+    return np.array(values, dtype=np.int64)
 
 
 def _search(

@@ -13,7 +13,7 @@ from index_store.layout import led_vectors
 from index_store.manifest import CountryEntry
 from index_store.vectors import load_index, load_vectors
 from models.encoder import OnnxEncoder
-from models.led import led_inputs
+from models.led import Weights, led_inputs
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,11 @@ class LedShard:
         biases: NDArray[np.float32] = self.vectors[:, -1]
         return biases
 
-    def encode(self, encoder: OnnxEncoder, histories: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
-        """Compute user vectors (B, D) from B histories of rows, oldest first."""
-        return encoder.encode(led_inputs(self.vectors[:, :-1], histories, encoder.spec.max_history))
+    def encode(
+        self, encoder: OnnxEncoder, histories: Sequence[NDArray[np.int64]], weights: Weights = None
+    ) -> NDArray[np.float32]:
+        """Compute user vectors (B, D) of B histories, oldest first, weighted as in `models.led.led_inputs`."""
+        return encoder.encode(led_inputs(self.vectors[:, :-1], histories, encoder.spec.max_history, weights))
 
     def search(self, user_vectors: NDArray[np.float32], k: int) -> Neighbours:
         """Find the min(k, N) best rows for user vectors (B, D)."""

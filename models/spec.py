@@ -10,6 +10,7 @@ import msgspec
 
 from models.errors import EncoderSpecError
 from models.features import FeatureTransform
+from models.history_weights import HistoryWeights
 
 
 class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -25,7 +26,7 @@ class EncoderSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `max_history` is the number of most recent known items that enter the graph; older ones are dropped.
     `opset` is the ONNX operator set the graph was exported with. `features` says how the inputs of the same names are
-    made; a spec of format 1.0 has none.
+    made; a spec of format 1.0 has none. `weights` of interactions are LED's only; without them all weigh alike.
     """
 
     encoder: str
@@ -35,6 +36,8 @@ class EncoderSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_history: int
     opset: int
     features: tuple[FeatureTransform, ...] = ()
+    # left out of a file where there are none: a reader that does not know of weights reads such a spec as before
+    weights: HistoryWeights | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         names = [tensor.name for tensor in self.inputs]
@@ -43,6 +46,9 @@ class EncoderSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise EncoderSpecError(message)
         if self.max_history < 1:
             message = f"encoder {self.encoder}: max_history must be at least 1, found {self.max_history}"
+            raise EncoderSpecError(message)
+        if self.weights is not msgspec.UNSET and self.system != "led":
+            message = f"encoder {self.encoder}: only led weighs a history's interactions"
             raise EncoderSpecError(message)
         for feature in self.features:
             if _feature_tensor(feature) not in self.inputs:
@@ -61,12 +67,12 @@ class EncoderSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return int(self.output.shape[1]) if len(self.output.shape) > 1 else 1
 
 
-def led_spec(dim: int, max_history: int, opset: int) -> EncoderSpec:
+def led_spec(dim: int, max_history: int, opset: int, weights: HistoryWeights | None = None) -> EncoderSpec:
     """Describe the LED encoder: `u = [mean(v_h), 1]` (Koch et al. 2020, section 5.2).
 
     The graph takes `history_vectors` (B, T, dim) and `history_weights` (B, T), where weight 0 is padding, and gives
     `user_vector` (B, dim + 1): the weighted mean, zeros for an empty history, followed by the constant 1 that picks
-    up the item bias stored as the items' last dimension.
+    up the item bias stored as the items' last dimension. With `weights` u is `[sum w_h v_h / sum w_h, 1]`.
     """
     return EncoderSpec(
         encoder="led",
@@ -78,6 +84,7 @@ def led_spec(dim: int, max_history: int, opset: int) -> EncoderSpec:
         output=TensorSpec("user_vector", "float32", ("B", dim + 1)),
         max_history=max_history,
         opset=opset,
+        weights=weights or msgspec.UNSET,
     )
 
 

@@ -1,14 +1,18 @@
-"""LED: `u = mean(v_h)`, score `<u, v_i> + b_i` (Koch et al. 2020, sections 5.2 and 7.2). See docs/sources/led.md."""
+"""LED: `u = mean(v_h)`, score `<u, v_i> + b_i` (Koch et al. 2020, sections 5.2 and 7.2). See docs/sources/led.md.
+
+The mean is weighted where the bundle says so.
+"""
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from index_store.country import Country
 from index_store.led import LedShard
 from models.encoder import OnnxEncoder
-from models.led import is_mean, mean_users
+from models.led import Weights, is_mean, mean_users, weights_of
 from server.answer import Degradation, SourceEvidence
 from server.profiles import SourceName, SourceSetting
 from server.sources.base import Eligibility, Found, User
@@ -30,6 +34,7 @@ class LedSource:
     def __init__(self, encoder: OnnxEncoder) -> None:
         self._encoder = encoder
         self._is_mean = is_mean(encoder)
+        self._weighs = encoder.spec.weights is not msgspec.UNSET
 
     def serves(self, country: Country) -> bool:
         """Every country has LED."""
@@ -44,12 +49,12 @@ class LedSource:
         setting: SourceSetting,  # noqa: ARG002 - LED has no settings
     ) -> list[Found]:
         """See `Source.retrieve`: one encode and one search for all users with a history."""
-        histories = [user.rows for user in users if len(user.rows)]
-        if len(histories) == len(users):
-            return self._by_history(country, histories, wanted, eligible)
+        those = [user for user in users if len(user.rows)]
+        if len(those) == len(users):
+            return self._by_history(country, those, wanted, eligible)
         known = [number for number, user in enumerate(users) if len(user.rows)]
         asked = [wanted[number] for number in known]
-        of_known = iter(self._by_history(country, histories, asked, [eligible[number] for number in known]))
+        of_known = iter(self._by_history(country, those, asked, [eligible[number] for number in known]))
         return [
             next(of_known) if len(user.rows) else _by_bias(country, user, want, allowed)
             for user, want, allowed in zip(users, wanted, eligible, strict=True)
@@ -58,26 +63,31 @@ class LedSource:
     def _by_history(
         self,
         country: Country,
-        histories: Sequence[NDArray[np.int64]],
+        users: Sequence[User],
         wanted: Sequence[int],
         eligible: Sequence[Eligibility],
     ) -> list[Found]:
-        if not histories:
+        if not users:
             return []
         watch = Stopwatch()
-        vectors = self._encode(country.led, histories)
+        vectors = self._encode(country.led, [user.rows for user in users], self._weights(users))
         watch.encoded()
         hits = search_eligible(Space.of(country.led, country.catalog.size), vectors, wanted, eligible)
-        shares = watch.share(len(histories))
+        shares = watch.share(len(users))
         return [
             found_by(hit, want, shares, Degradation.NONE, vector)
             for hit, want, vector in zip(hits, wanted, vectors, strict=True)
         ]
 
-    def _encode(self, led: LedShard, histories: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
+    def _weights(self, users: Sequence[User]) -> Weights:
+        if not self._weighs:
+            return None  # types and times are read only where they matter
+        return weights_of(self._encoder.spec, [user.types for user in users], [user.times_ms for user in users])
+
+    def _encode(self, led: LedShard, histories: Sequence[NDArray[np.int64]], weights: Weights) -> NDArray[np.float32]:
         if self._is_mean:
-            return mean_users(led.vectors, histories, self._encoder.spec.max_history)
-        return led.encode(self._encoder, histories)
+            return mean_users(led.vectors, histories, self._encoder.spec.max_history, weights)
+        return led.encode(self._encoder, histories, weights)
 
     def evidence(
         self,
@@ -87,13 +97,16 @@ class LedSource:
         places: NDArray[np.int64],
         setting: SourceSetting,  # noqa: ARG002
     ) -> list[SourceEvidence]:
-        """Name the interaction whose share `<v_h, v_i> / T` of the score is the largest, of equal ones the newest."""
+        """Name the interaction with the largest share `w_h <v_h, v_i> / T` of the score, of equal ones the newest."""
         plain = plain_evidence(self.name, found, places)
         recent = user.rows[::-1][: self._encoder.spec.max_history]
         if not len(recent):
             return plain
         items = country.led.vectors[:, :-1]
         shares = items[found.rows[places]] @ items[recent].T / np.float32(len(recent))
+        weights = self._weights([user])
+        if weights is not None:
+            shares *= weights[0][::-1]
         best = np.argmax(shares, axis=1)
         columns = recent.take(best), user.types[::-1].take(best), np.maximum.reduce(shares, axis=1)
         return [

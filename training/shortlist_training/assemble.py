@@ -20,11 +20,12 @@ from index_store.content import (
     SourceGoldenCase,
     Timeline,
 )
+from models.history_weights import HistoryWeights
 from shortlist_training.catalogue import Catalogue
 from shortlist_training.config import PublishConfig
 from shortlist_training.errors import DataError
-from shortlist_training.export import export_led, trained_model, user_vectors
-from shortlist_training.histories import Histories, History
+from shortlist_training.export import export_led, trained_model, weighted_user_vectors
+from shortlist_training.histories import Histories, History, nobody
 from shortlist_training.led import Led
 from shortlist_training.sources.base import Country, Source, exact_top, served_history
 from shortlist_training.timelines import Log, Rows
@@ -35,12 +36,14 @@ class TrainedItems:
     """LED's result: vocabulary row r is item vocabulary[r] of the catalogue. Vectors (I, d), biases (I,) float32.
 
     country_biases: (C, I) float32, what each country of the log adds to the biases; C is 0 without.
+    weights: of interactions in a user's mean, None is 1/T.
     """
 
     vocabulary: Rows
     vectors: NDArray[np.float32]
     biases: NDArray[np.float32]
     country_biases: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
+    weights: HistoryWeights | None = None
 
     def biases_in(self, country: int) -> NDArray[np.float32]:
         """Give b_i + b_(i,c): (I,) float32."""
@@ -96,7 +99,7 @@ def assemble(
     `histories` are the log's, of trained items; `on_country` hears (code, how many are done, of how many).
     """
     model = trained_model(trained.vectors, trained.biases)
-    graph, spec = export_led(model, config.max_history, provenance.seed)
+    graph, spec = export_led(model, config.max_history, provenance.seed, trained.weights)
     shared = _Shared(log, histories, catalogue, trained, model, config, sources)
     rows = {code: served_items(log, trained.vocabulary, config, place) for place, code in enumerate(log.countries)}
     codes = [code for code, found in rows.items() if len(found)]
@@ -182,7 +185,7 @@ def _content(shared: _Shared, country: Country) -> CountryContent:
     popularity = np.bincount(log.items[here], minlength=len(shared.catalogue.item_ids))
     catalogue = shared.catalogue.take(places)
     # a data set too small to hold a user out: the null history is the one query left
-    queries = [history.rows for history in country.held_out] or [np.zeros(0, dtype=np.int64)]
+    queries = country.held_out or [nobody(country.code)]
     return CountryContent(
         item_ids=catalogue.item_ids,
         keys=catalogue.keys,
@@ -192,31 +195,33 @@ def _content(shared: _Shared, country: Country) -> CountryContent:
         popularity=popularity[places].astype(np.int64),
         led_vectors=trained.vectors[rows],
         led_biases=trained.biases_in(log.countries.index(country.code))[rows],
-        calibration_queries=user_vectors(shared.model, queries, shared.config.max_history),
+        calibration_queries=weighted_user_vectors(shared.model, queries, shared.config.max_history, trained.weights),
         own_queries=country.own,
         prices=catalogue.prices,
     )
 
 
 def _golden(shared: _Shared, country: Country) -> list[GoldenCase]:
-    histories = [history.recent(shared.config.max_history).rows for history in country.golden]
-    return [_golden_case(shared, country, rows) for rows in [*histories, np.zeros(0, dtype=np.int64)]]
+    histories = [history.recent(shared.config.max_history) for history in country.golden]
+    return [_golden_case(shared, country, history) for history in [*histories, nobody(country.code)]]
 
 
-def _golden_case(shared: _Shared, country: Country, history: Rows) -> GoldenCase:
-    vector = user_vectors(shared.model, [history], shared.config.max_history)[0]
+def _golden_case(shared: _Shared, country: Country, history: History) -> GoldenCase:
     trained, rows = shared.trained, country.rows
+    vector = weighted_user_vectors(shared.model, [history], shared.config.max_history, trained.weights)[0]
     biases = trained.biases_in(shared.log.countries.index(country.code))[rows]
     scores = trained.vectors[rows] @ vector[:-1] + biases
     k = min(shared.config.golden_k, len(rows))
     best, best_scores = exact_top(scores.astype(np.float32), country.item_ids, k)
     return GoldenCase(
         country=country.code,
-        history=[int(item) for item in country.item_ids[country.local(history)]],
+        history=[int(item) for item in country.item_ids[country.local(history.rows)]],
         k=k,
         user_vector=vector,
         item_ids=best,
         scores=best_scores,
+        types=[] if trained.weights is None else history.types.tolist(),
+        times_ms=[] if trained.weights is None else history.times_ms.tolist(),
     )
 
 

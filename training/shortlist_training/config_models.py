@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from models.history_weights import HistoryWeights
 from shortlist_training.config_data import Fraction, NonNegative, Positive, PositiveFloat, Section, TypeName
 
 
@@ -43,6 +44,9 @@ class LedConfig(Section, frozen=True):
     input_types, target_types: of the interactions that make an item an input, or a target; all types if empty. Items of
     a held-out user count alike in the evaluation. per_country_biases: learn b_i + b_(i,c) with the sum of all
     b_(i,c)^2 times `country_regularization` added to a batch's loss; memory grows with countries x items.
+    type_weights, half_life_days: how much an interaction weighs in a user's mean when the model is evaluated and
+    served: 1 for a type that is not named, halved by every half_life_days before the newest. With neither all weigh
+    1/T, as in the paper, and as in training, always.
     """
 
     init: Literal["svd", "random"] = "svd"
@@ -68,8 +72,16 @@ class LedConfig(Section, frozen=True):
     target_types: tuple[TypeName, ...] = ()
     per_country_biases: bool = False
     country_regularization: Annotated[float, msgspec.Meta(ge=0.0)] = 1e-4
+    type_weights: dict[TypeName, Annotated[float, msgspec.Meta(gt=0.0, le=1e6)]] = msgspec.field(default_factory=dict)
+    half_life_days: Annotated[float, msgspec.Meta(ge=1e-3, le=1e6)] | None = None
 
     def __post_init__(self) -> None:
         if self.loss == "mult-css" and self.negative_power:
             message = "loss 'mult-css' estimates the softmax from uniform negatives: it needs negative_power = 0"
             raise ValueError(message)
+
+    def history_weights(self) -> HistoryWeights | None:
+        """What the encoder's spec says of weights."""
+        if not self.type_weights and self.half_life_days is None:
+            return None
+        return HistoryWeights({str(name): weight for name, weight in self.type_weights.items()}, self.half_life_days)

@@ -7,8 +7,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from models.history_weights import HistoryWeights
 from shortlist_training.baselines import ease, gram, popularity
 from shortlist_training.config import EvaluateConfig
+from shortlist_training.export import trained_model, weighted_user_vectors
 from shortlist_training.groups import by_history, by_popularity, group_sizes, recall_of_strangers
 from shortlist_training.histories import HeldOut
 from shortlist_training.metrics import NAMES, SELECTION, PerUser, Scorer, evaluate_scores, fold_in, interval
@@ -24,6 +26,7 @@ class Learned:
     """What is compared: LED's vectors and biases, and the SVD vectors it began from; all float32, (I, d) and (I,).
 
     country_biases: (C, I), C being 0 without; countries: the codes. sources: the others, by name.
+    weights: of interactions in LED's mean, None is none.
     """
 
     vectors: NDArray[np.float32]
@@ -32,6 +35,7 @@ class Learned:
     country_biases: NDArray[np.float32]
     countries: Sequence[str]
     sources: Mapping[str, Source]
+    weights: HistoryWeights | None = None
 
     def biases_of(self, held_out: HeldOut) -> NDArray[np.float32]:
         """Give each user's biases: (U, I), or (I,) where they are all the same."""
@@ -105,6 +109,13 @@ def scorers(
     biases = learned.biases_of(users)
 
     def led(part: Rows) -> NDArray[np.float32]:
+        if learned.weights is not None:
+            model = trained_model(learned.vectors, learned.biases)
+            known = [users.known[int(user)] for user in part]
+            longest = max((len(history) for history in known), default=0)
+            vectors = weighted_user_vectors(model, known, max(longest, 1), learned.weights)[:, :-1]
+            scores: NDArray[np.float32] = vectors @ learned.vectors.T + (biases if biases.ndim == 1 else biases[part])
+            return scores
         return led_scores(users.inputs[part], learned.vectors, biases if biases.ndim == 1 else biases[part])
 
     def served(source: Source) -> UserScorer:

@@ -52,6 +52,12 @@ class History:
         return UserContext(self.country, time_ms, newest, len(self), self.features)
 
 
+def nobody(country: str) -> History:
+    """Somebody of whom nothing is known but the country."""
+    none = np.zeros(0, dtype=np.int64)
+    return History(none, none, none, country, {})
+
+
 @dataclass(frozen=True)
 class Histories:
     """All users' interactions with I trained items. homes: (U,) places in countries; features: per user.

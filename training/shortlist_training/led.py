@@ -43,12 +43,16 @@ class Led(nn.Module):
         base = self.base if rows is None else self.base[rows]
         return base if self.projection is None else base @ self.projection.T
 
-    def encode(self, items: Tensor, offsets: Tensor) -> Tensor:
+    def encode(self, items: Tensor, offsets: Tensor, shares: Tensor | None = None) -> Tensor:
         """Average the users' input items, u = 1/T sum v_t: (B, d). `items` is flat, user b starts at offsets[b].
 
-        A user without items gets the null vector. Averaging comes before P, which then applies once per user.
+        A user without items gets the null vector. Shares (n,), each user's
+        adding up to 1, take the place of 1/T. Averaging comes before P, which then applies once per user.
         """
-        mean = functional.embedding_bag(items, self.base, offsets, mode="mean")
+        if shares is None:
+            mean = functional.embedding_bag(items, self.base, offsets, mode="mean")
+        else:
+            mean = functional.embedding_bag(items, self.base, offsets, mode="sum", per_sample_weights=shares)
         return mean if self.projection is None else mean @ self.projection.T
 
     def score_shared(self, users: Tensor, rows: Tensor) -> Tensor:

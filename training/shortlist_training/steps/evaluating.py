@@ -45,6 +45,7 @@ def learned_models(ingested: Ingested) -> Learned:
         work.array("led_country_biases.npy"),
         ingested.histories.countries,
         load_sources(ingested),
+        work.loaded.project.led.history_weights(),
     )
 
 

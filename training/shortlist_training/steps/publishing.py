@@ -43,6 +43,7 @@ def publish_step(work: Workspace, bundles: Path, version: str | None, progress: 
             work.array("led_vectors.npy"),
             work.array("led_biases.npy"),
             work.array("led_country_biases.npy"),
+            project.led.history_weights(),
         ),
         _source_set(ingested),
         project.publish,
