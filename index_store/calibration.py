@@ -108,9 +108,11 @@ def _sweep(vectors: NDArray[np.float32], goal: Goal, policy: IndexPolicy) -> tup
         except ScannUnfit as error:
             remarks.append(f"scann makes no index of these vectors: {error}")
     if "hnsw" in policy.engines:
+        # never sooner than where the margin ends: within it an earlier engine wins, and must have been measured
+        too_slow = max(_TOO_SLOW, 1 + policy.margin)
         for space in policy.spaces:
             for m in policy.ms:
-                measured += measured_graph(vectors, goal, policy, space, m, _TOO_SLOW * _fastest(measured, goal))
+                measured += measured_graph(vectors, goal, policy, space, m, too_slow * _fastest(measured, goal))
     return measured, remarks
 
 
