@@ -22,6 +22,7 @@ export function combobox({ label, placeholder = "", find, take, keepText = false
   function close() {
     state.asking?.abort();
     list.hidden = true;
+    delete list.dataset.query;
     put(hint);
     input.setAttribute("aria-expanded", "false");
     input.removeAttribute("aria-activedescendant");
@@ -46,9 +47,13 @@ export function combobox({ label, placeholder = "", find, take, keepText = false
   async function search() {
     state.asking?.abort();
     const asking = (state.asking = new AbortController());
+    const query = input.value;
     try {
-      const { options, hint: said = "" } = await find(input.value, asking.signal);
+      const { options, hint: said = "" } = await find(query, asking.signal);
       if (asking.signal.aborted) return;
+      // an answer to what is shown already leaves the chosen option alone
+      if (list.dataset.query === query && !list.hidden) return;
+      list.dataset.query = query;
       state.options = options;
       put(list, options.map((option, place) =>
         h("li", { id: `${id}-${place}`, role: "option", "aria-selected": "false", onpointerdown: (event) => { event.preventDefault(); choose(place); } },
