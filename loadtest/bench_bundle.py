@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+import index_store
 from index_store.content import IndexPolicy
 from index_store.engines import scann_engine
 from index_store.format_versions import FORMAT_VERSION
@@ -30,6 +31,9 @@ from loadtest.bench_content import COUNTRY, Asked, led_content, user_vectors
 from loadtest.bench_systems import with_systems
 from loadtest.catalogue import REFERENCE, Catalogue, Recipe, draw
 
+# a change of these may change what is built of the same policy
+_CODE = Path(index_store.__file__).parent
+_BUILDERS = ("calibration.py", "hnsw.py", "scann_config.py", "sweep.py")
 CACHE = Path("build/bench")
 VERSION = "v1"
 BENCH_QUERIES = 2_000
@@ -85,6 +89,7 @@ class Wanted:
     def key(self) -> str:
         """The same for the same."""
         parts = {**asdict(self), "vectors": str(self.vectors), "format": FORMAT_VERSION, "policy": asdict(self.policy)}
+        parts["builders"] = [hashlib.sha256((_CODE / each).read_bytes()).hexdigest() for each in _BUILDERS]
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
     @property
