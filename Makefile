@@ -61,6 +61,21 @@ image-check: image demo
 	$(call debian,podman=podman+catatonit+conmon runc=runc)
 	$(BIN)/python tests/image.py
 
+.PHONY: load dashboard rank
+
+## load: a load test of the running demo server, as a table
+load: $(VENV)/.dev
+	$(BIN)/python -m loadtest $(BUNDLES)/online-retail/$$(cat $(BUNDLES)/online-retail/CURRENT) --seconds 8
+
+## dashboard: say where the running demo server shows live figures
+dashboard: $(VENV)/.run
+	@$(BIN)/python -c 'import urllib.request as u; u.urlopen("http://127.0.0.1:9465/", timeout=5)' \
+	  && echo 'http://127.0.0.1:9465/#/live' || { echo 'no inspector on port 9465: is `make run` going?'; exit 1; }
+
+## rank: ask the running demo server as a ranking service does
+rank: $(VENV)/.run
+	$(BIN)/python client/examples/ranking_service.py --once 'country=FR&items=22554,22556&n=10'
+
 ## smoke: train, publish, serve, compare answers with numpy, stop; unattended
 smoke: $(VENV)/.dev demo
 	$(BIN)/python tests/smoke.py deploy/demo.toml

@@ -52,13 +52,12 @@ def test_every_must_of_the_format_has_its_error_and_every_error_its_must() -> No
     assert documented == [(each.rule, each.__name__) for each in classes if each is not errors.BundleError]
 
 
-def test_the_readme_has_every_setting_and_no_other() -> None:
+def test_the_configuration_page_has_every_setting_and_no_other() -> None:
     """Keys, variables and defaults of the settings table are those of the code."""
     from server.settings import SPECS  # noqa: PLC0415 - only this test speaks of it
 
-    rows = re.findall(
-        r"^\| `(\w+\.\w+)` \| `(\w+)` \| `?([^`|]+?)`? \|", (ROOT / "README.md").read_text(), re.MULTILINE
-    )
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    rows = re.findall(r"^\| `(\w+\.\w+)` \| `(\w+)` \| `?([^`|]+?)`? \|", page, re.MULTILINE)
     values = {spec.toml_key: f"{spec.default:g}" if isinstance(spec.default, float) else spec.default for spec in SPECS}
     shown = {key: str(value) or '""' for key, value in values.items()}
     assert rows == [(spec.toml_key, spec.variable, shown[spec.toml_key]) for spec in _in_order(rows, SPECS)]

@@ -44,11 +44,16 @@ class RankingService:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request of a browser or a frontend."""
-        status, lines = self._answer({key: values[0] for key, values in parse_qs(environ["QUERY_STRING"]).items()})
+        status, lines = self._answer(environ["QUERY_STRING"])
         start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
         return ["".join(f"{line}\n" for line in lines).encode()]
 
-    def _answer(self, asked: dict[str, str]) -> tuple[str, list[str]]:
+    def ask(self, query: str) -> str:
+        """Answer without HTTP, a line for each item."""
+        return "".join(f"{line}\n" for line in self._answer(query)[1])
+
+    def _answer(self, query: str) -> tuple[str, list[str]]:
+        asked = {key: values[0] for key, values in parse_qs(query).items()}
         history = History([key for key in asked.get("items", "").split(",") if key], "view")
         try:
             answer = self._client.retrieve(
@@ -79,9 +84,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shortlist", default="127.0.0.1:50051", help="address of the server")
     parser.add_argument("--port", type=int, default=8080, help="of this service; 0 = any free one")
+    parser.add_argument("--once", metavar="QUERY", help="print the answer to one such query and end")
     asked = parser.parse_args()
     with Client(asked.shortlist, timeout_s=0.2) as client:
         client.wait_until_serving()
+        if asked.once is not None:
+            print(RankingService(client).ask(asked.once), end="")  # noqa: T201 - for people
+            return
         with make_server("127.0.0.1", asked.port, RankingService(client), handler_class=_Quiet) as server:
             print(f"ranking on http://127.0.0.1:{server.server_address[1]}", flush=True)  # noqa: T201 - for people
             server.serve_forever()

@@ -397,13 +397,18 @@ def test_the_smoke_check_holds_a_bundle_to_its_word() -> None:
     assert "under the target 0.95" in recall_fault(country, 0.94)
 
 
-def test_the_python_request_of_the_readme_runs_as_printed(address: str) -> None:
-    """The README's example, its address apart, prints ten candidates."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    code = readme.partition("```python\n")[2].partition("```")[0]
-    assert '"127.0.0.1:50051"' in code
-    # the first call of a cold channel on a busy machine may take longer than a ranking service would wait
-    code = code.replace("127.0.0.1:50051", address).replace("timeout=0.05", "timeout=10")
-    result = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, timeout=60, check=False)
-    assert result.returncode == 0, result.stderr
-    assert len(result.stdout.splitlines()) == 10
+@pytest.mark.parametrize(("page", "lines"), [("README.md", (1, 10)), ("docs/client.md", (3,))])
+def test_the_python_examples_run_as_printed(address: str, page: str, lines: tuple[int, ...]) -> None:
+    """Each example of the README and of the client's page, its address and time apart, prints what it should."""
+    text = (Path(__file__).parents[2] / page).read_text()
+    blocks = [part.partition("```")[0] for part in text.split("```python\n")[1:]]
+    assert len(blocks) == len(lines)
+    for code, wanted in zip(blocks, lines, strict=True):
+        assert '"127.0.0.1:50051"' in code
+        # the first call of a cold channel on a busy machine may take longer than a ranking service would wait
+        patient = code.replace("timeout=0.05", "timeout=10").replace(", timeout_s=0.05", "")
+        patient = patient.replace('Client("127.0.0.1:50051"', 'Client("127.0.0.1:50051", timeout_s=10')
+        command = [PYTHON, "-c", patient.replace("127.0.0.1:50051", address)]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert result.returncode == 0, result.stderr
+        assert len(result.stdout.splitlines()) >= wanted
