@@ -23,6 +23,7 @@ def test_the_last_line_has_the_headline(tmp_path: Path) -> None:
     found = json.loads(result.stdout.splitlines()[-1])
     headline = {"led_cpu_us", "tax_cpu_us", "led_recall", "led_qps", "led_p50_ms", "led_p99_ms"}
     assert headline <= found.keys()
+    # of the closed loop; in the open one a stall of a busy machine may have more calls wait than the server takes
     assert found["errors"] == 0
     assert 0.93 <= found["led_recall"] <= 1  # of a thousand users that did not choose the setting
     assert found["half_rate"] * 2 == pytest.approx(found["led_qps"], abs=0.01)
