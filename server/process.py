@@ -41,8 +41,8 @@ def pin_math_threads(env: MutableMapping[str, str]) -> None:
 def use_huge_pages(env: MutableMapping[str, str]) -> None:
     """Let glibc ask for huge pages for what it allocates, unless `env` says otherwise: indices are read all over.
 
-    A search of a million items then costs a tenth to a quarter less CPU (docs/engines.md). glibc 2.35 and later read
-    this when a process starts, others ignore it; the kernel grants it where transparent huge pages are not off.
+    glibc 2.35 and later read this when a process starts, others ignore it; the kernel grants it where transparent huge
+    pages are not off.
     """
     tunables = [each for each in env.get("GLIBC_TUNABLES", "").split(":") if each]
     if not any(each.startswith(_HUGE_PAGES) for each in tunables):
