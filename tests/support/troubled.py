@@ -34,7 +34,8 @@ from worsened import publish_worsened
 EAGER = {"recall_samples_per_s": 1000.0, "recall_cpu_share": 1.0}
 LACKING = '[profiles.default]\nsources = [{ name = "led", quota = 20 }, { name = "pdn" }]\n'
 LONG_AGO_MS = 1_700_000_000_000
-STOPPED_S, RUNNING_S = 0.08, 0.02
+# so long that most calls wait for it, on a quick machine, too
+STOPPED_S, RUNNING_S = 0.12, 0.02
 Step = Callable[[], None]
 
 
@@ -113,10 +114,10 @@ def _load(servers: Shop, content: BundleContent, lacking: BundleContent) -> Iter
     ended = threading.Event()
     crowd = [partial(_known, stub, lacking) for stub in _stubs(servers.troubled, 6)]
     steps: list[tuple[Step, float]] = [
-        (_visits(next(_stubs(servers.healthy, 1)), content), 0.02),
-        (_strangers(next(_stubs(servers.troubled, 1))), 0.01),
+        (_visits(next(_stubs(servers.healthy, 1)), content), 0.03),
+        (_strangers(next(_stubs(servers.troubled, 1))), 0.02),
         (lambda: _stop_for_a_moment(worker, ended), RUNNING_S),
-        *((step, 0.005) for step in crowd),
+        *((step, 0.02) for step in crowd),
     ]
     threads = [threading.Thread(target=_repeat, args=(step, pause_s, ended)) for step, pause_s in steps]
     for thread in threads:
