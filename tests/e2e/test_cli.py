@@ -303,7 +303,7 @@ def test_inspect_shows_countries_curve_and_metrics(root: Path) -> None:
     for text in (
         "tiny version v1",
         "3 countries, 460 items",
-        "FR, led: recall@10 of the graph",
+        "FR, led: recall@10 against",
         "chosen",
         "popularity",
     ):
