@@ -1,6 +1,7 @@
 """The last quarter of an hour of a server, from its own metrics: a ring of points for the charts of the live view.
 
-Every two seconds while somebody looks, every fifteen otherwise: a scrape costs the master time that grows with its countries.
+Every two seconds while somebody looks, every fifteen otherwise: a scrape costs the master time, the more countries the
+more.
 """
 
 import asyncio
