@@ -132,6 +132,13 @@ def test_what_cannot_be_sent_is_refused_at_once(history: History, why: str) -> N
         history.messages()
 
 
+def test_ids_of_the_whole_range_stay_what_they_are() -> None:
+    """A list with ids on both sides of 2**63, of which numpy would make floats, is sent to the last bit."""
+    ids = [7, 2**63, 2**64 - 1]
+    assert [each.item_id for each in History(ids).messages()] == ids
+    assert list(Filters(excluded=ids).message().excluded_item_ids) == ids
+
+
 @pytest.mark.parametrize("wrong", [{"connections": 0}, {"timeout_s": 0.0}])
 def test_settings_are_checked(wrong: dict[str, Any]) -> None:
     """No connection and no time are refused when the client is made."""

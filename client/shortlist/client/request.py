@@ -32,7 +32,7 @@ class History:
 
     def messages(self) -> list[pb.Interaction]:
         """Give one message per interaction."""
-        items = np.asarray(self.items)
+        items = item_array(self.items)
         types, times = _column("types", _type_numbers(self.types), len(items)), self._times(len(items))
         together = zip(item_values(items), types, times, strict=True)
         if items.dtype.kind == "U":
@@ -59,7 +59,7 @@ class Filters:
     def message(self) -> pb.Filters:
         """Give the message."""
         filters = pb.Filters(merchants=self.merchants, categories=self.categories)
-        excluded = np.asarray(self.excluded)
+        excluded = item_array(self.excluded)
         values = item_values(excluded)
         if excluded.dtype.kind == "U":
             filters.excluded_item_keys.extend(values)  # type: ignore[arg-type]
@@ -110,6 +110,14 @@ def retrieve_request(country: str, history: History, k: int, options: RetrieveOp
 def item_ref(item: int | str) -> pb.ItemRef:
     """Name an item by id or by key."""
     return pb.ItemRef(item_key=item) if isinstance(item, str) else pb.ItemRef(item_id=int(item))
+
+
+def item_array(items: ArrayLike | Sequence[str]) -> NDArray[np.generic]:
+    """Give ids or keys as an array; numpy would make floats of a list with ids on both sides of 2**63."""
+    found = np.asarray(items)
+    if found.dtype.kind in "fO" and isinstance(items, Sequence) and all(isinstance(item, int) for item in items):
+        return np.array(items, dtype=np.uint64)
+    return found
 
 
 def item_values(items: NDArray[np.generic]) -> list[int] | list[str]:
