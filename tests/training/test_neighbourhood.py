@@ -4,16 +4,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from shortlist_training.baselines import ease, gram
-from shortlist_training.neighbourhood import (
-    LinearConfig,
-    cosine,
-    ease_and_slim,
-    linear_weights,
-    nearest,
-    pearson,
-    rarer_first,
-    slim,
-)
+from shortlist_training.neighbourhood import LinearConfig, cosine, ease_and_slim, nearest, pearson, rarer_first, slim
 
 
 def log() -> sp.csr_matrix:
@@ -94,27 +85,26 @@ def test_penalties_shrink_with_the_users() -> None:
     np.testing.assert_allclose(ease_and_slim(gram(log()), config.of_part(0.5)), whole, atol=1e-5)
 
 
-def test_dropout_and_weights_of_users_are_least_squares() -> None:
-    """Without SLIM the weights minimize sum_u w_u |x_u - x_u B|^2 + penalties, each item's alone."""
-    history = sp.csr_matrix(log())
-    found = linear_weights(history, LinearConfig(2.0, rho=0.0, iterations=0, dropout=0.25, user_power=0.5))
-    dense = history.toarray().astype(np.float64)
-    weight = np.maximum(dense.sum(1), 1.0) ** -0.5
-    weight *= dense.sum() / (weight * dense.sum(1)).sum()
-    matrix = dense.T @ (dense * weight[:, None])
-    for item in range(9):
-        others = np.delete(np.arange(9), item)
-        penalty = np.diag(2.0 + np.diag(matrix)[others] / 3.0)
-        expected = np.linalg.solve(matrix[np.ix_(others, others)] + penalty, matrix[others, item])
-        np.testing.assert_allclose(found[others, item], expected, atol=1e-5)
+def test_the_nearest_are_those_of_a_stable_sort() -> None:
+    """In each column the k largest stay, of equal ones the lower rows, over several blocks."""
+    weights = np.round(np.random.default_rng(3).normal(size=(600, 600)), 1).astype(np.float32)
+    rows = np.argsort(-weights, axis=0, kind="stable")[:7]
+    expected = np.zeros_like(weights)
+    np.put_along_axis(expected, rows, np.take_along_axis(weights, rows, axis=0), axis=0)
+    np.testing.assert_array_equal(nearest(weights, 7), expected)
+
+
+def test_without_iterations_there_is_ease_alone() -> None:
+    """SLIM is left out, and the penalty is l2 + rho."""
+    found = ease_and_slim(gram(log()), LinearConfig(l2=2.0, rho=3.0, iterations=0))
+    np.testing.assert_allclose(found, ease(gram(log()), 5.0), atol=1e-6)
 
 
 def test_a_discount_favours_rarer_items() -> None:
     """Scores are divided by a power of the item's share; at the share of an average interaction nothing changes."""
     history = sp.csr_matrix(log())
     factor, count = rarer_first(history, 0.5), np.asarray(history.sum(0)).ravel()
-    order = np.argsort(count)
-    assert (np.diff(factor[order]) <= 0).all()
+    assert (np.diff(factor[np.argsort(count)]) <= 0).all()
     usual = (count**2).sum() / count.sum()
     prior = 1e-3 * history.shape[0]
     np.testing.assert_allclose(factor, ((usual + prior) / (count + prior)) ** 0.5, rtol=1e-5)

@@ -16,7 +16,7 @@ from shortlist_training.pdn.sequence_rankers import RankerConfig
 from shortlist_training.pdn.towers import TowerConfig
 from shortlist_training.pdn.train import TrainConfig
 from shortlist_training.pdn.warm_start import FactorConfig
-from shortlist_training.reproduction import pdn, pdn_pinterest, pdn_rankers
+from shortlist_training.reproduction import pdn, pdn_pinterest, pdn_rankers, pdn_validation
 from shortlist_training.reproduction.kept_ranks import kept
 from shortlist_training.reproduction.newest import newest_rarity
 from shortlist_training.reproduction.parts import Cell, PartContext, PartResult
@@ -66,14 +66,12 @@ def small() -> Settings:
             shrinkage=(0.0,),
             ease_lambdas=(5.0,),
             slim=((5.0, 0.1),),
-            discounts=(0.3,),
             ials=(FactorConfig(4, 2.0, 1.0, 2), FactorConfig(2, 2.0, 1.0, 2)),
             dssm=tower,
             youtube=msgspec.structs.replace(tower, kind="youtube"),
         ),
         folds=2,
-        linear=LinearConfig(3.0, 0.1, 2.0, dropout=0.2, user_power=0.5),
-        factor_weights=(0.1,),
+        linear=LinearConfig(3.0, 0.1, 2.0),
         greedy=GreedySettings(default=(2, 20), triggers=(2, 100), items=(3, 20), by_log=20, by_profile=20),
         genre_pairs=50,
     )
@@ -84,8 +82,7 @@ def test_the_comparison_has_every_method_with_its_interval(context: PartContext)
     found: PartResult = pdn.run_comparison(context)
     table, paired, greedy = found.tables
     names = [name.split(" (")[0] for name, _ in table.rows]
-    strongest = ["EASE", "EASE, discounted", "iALS", "iALS", "SLIM", "SLIM, discounted"]
-    wanted = ["popularity", "item cosine", "Pearson CF", *strongest, "PDN", "SimNet alone"]
+    wanted = ["popularity", "item cosine", "Pearson CF", "EASE", "iALS", "SLIM", "PDN", "SimNet alone"]
     assert names == wanted
     for _, cells in (*table.rows, *greedy.rows):
         bounded = [cell for cell in cells if isinstance(cell, Cell) and cell.low is not None]
@@ -96,7 +93,7 @@ def test_the_comparison_has_every_method_with_its_interval(context: PartContext)
     whole, *others = (cells for _, cells in greedy.rows)
     assert whole[-1].value == 0.0
     assert all(cells[-1].value == pytest.approx(100 * (1 - cells[0].value / whole[0].value)) for cells in others)
-    assert [name.split(" (")[0] for name, _ in paired.rows] == [f"PDN minus {name}" for name in strongest]
+    assert [name.split(" (")[0] for name, _ in paired.rows] == ["PDN minus EASE", "PDN minus iALS", "PDN minus SLIM"]
     measured = dict(table.rows)
     for name, cells in paired.rows:
         theirs = measured[name.removeprefix("PDN minus ")]
@@ -121,11 +118,8 @@ def test_methods_that_are_measured_are_not_measured_again(tmp_path: Path) -> Non
 
 
 def test_the_ablations_are_all_measured(context: PartContext) -> None:
-    """One row per part that is left out, and what the whole model is ahead of each by."""
-    names = list(pdn.ablations(small().pdn, small().fitting))
-    whole, paired = pdn.run_ablations(context).tables
-    assert [name for name, _ in whole.rows] == ["PDN", *names]
-    assert [name for name, _ in paired.rows] == [f"PDN minus {name}" for name in names]
+    """One row per part that is left out."""
+    assert [name for name, _ in pdn.run_ablations(context).tables[0].rows] == list(pdn.ablations(small()))
 
 
 def test_two_towers_are_measured_by_user_and_by_item(context: PartContext) -> None:
@@ -208,11 +202,24 @@ def test_pinterest_has_its_methods_and_other_peoples_numbers(pinterest: PartCont
     """All rows with both protocols, and PDN's lead over each; the references stand in columns of their own."""
     compared, paired = pdn_pinterest.run_pinterest(pinterest).tables
     names = [name.split(" (")[0] for name, _ in compared.rows]
-    linear = ["item cosine", "Pearson CF", "EASE", "EASE, discounted", "iALS", "iALS"]
+    linear = ["item cosine", "Pearson CF", "EASE", "iALS", "iALS"]
     assert names == ["popularity", *linear, "PDN", "SimNet alone"]
     assert all(len(cells) == len(compared.columns) for _, cells in compared.rows)
     assert dict(compared.rows)["PDN"][-2:] == (".828 / .536", "-")
     assert len(paired.rows) == len(names) - 3
+
+
+def test_ease_is_measured_on_both_validations_and_on_test(
+    context: PartContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row per penalty and discount, and a sentence of what each kind of item would have chosen."""
+    monkeypatch.setattr(pdn_validation, "SETTINGS", pdn_validation.Settings((2.0, 20.0), (0.0, 0.3)))
+    found = pdn_validation.run_validation(context)
+    names = [name for name, _ in found.tables[0].rows]
+    assert names == [f"lambda {value}, discount {power}" for value in (2, 20) for power in (0, 0.3)]
+    assert all(isinstance(cell, Cell) for _, cells in found.tables[0].rows for cell in cells)
+    tested = {name: cells[2].value for name, cells in found.tables[0].rows}
+    assert f"{max(tested.values()):.4f}; without" in found.remarks[-1]
 
 
 def test_the_rarity_of_newest_items_is_found_again(tmp_path: Path) -> None:

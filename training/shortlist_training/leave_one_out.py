@@ -78,13 +78,14 @@ def hold_out_one(history: sp.csr_matrix, seed: int, negatives: int = NEGATIVES, 
     instead, count being the item's users: a stand-in for the newest item, which is rarer than the others.
     """
     rng = np.random.default_rng(seed)
-    users = history.shape[0]
+    users, items = history.shape
     chance = np.maximum(np.asarray(history.sum(axis=0)).ravel(), 1.0) ** -rarity
     targets = np.zeros(users, dtype=np.int64)
+    drawn = np.zeros((users, negatives), dtype=np.int64)
     for user in range(users):
         known = history.indices[history.indptr[user] : history.indptr[user + 1]]
         targets[user] = rng.choice(known, p=chance[known] / chance[known].sum() if rarity else None)
-    drawn = draw_unknown(history, rng, negatives)
+        drawn[user] = _unknown(known, items, rng, negatives)
     kept = history.copy()
     kept[np.arange(users), targets] = 0
     kept.eliminate_zeros()
@@ -96,13 +97,8 @@ def draw_unknown(history: sp.csr_matrix, rng: np.random.Generator, negatives: in
 
     Raises ValueError where a user has too many items for that.
     """
-    users, items = history.shape
-    drawn = np.zeros((users, negatives), dtype=np.int64)
-    for user in range(users):
-        taken = np.zeros(items, dtype=np.bool_)
-        taken[history.indices[history.indptr[user] : history.indptr[user + 1]]] = True
-        drawn[user] = rng.choice(np.flatnonzero(~taken), size=negatives, replace=False, shuffle=False)
-    return drawn
+    ends = zip(history.indptr, history.indptr[1:], strict=False)
+    return np.stack([_unknown(history.indices[start:end], history.shape[1], rng, negatives) for start, end in ends])
 
 
 def ranks(score: Scorer, cases: Cases, judged: int | None = None) -> Ranks:
@@ -158,6 +154,12 @@ def measured(values: NDArray[np.float64], seed: int, samples: int = 1000) -> Mea
 def history_scorer(history: sp.csr_matrix, weights: NDArray[np.float32]) -> Scorer:
     """Score by an item-to-item matrix: the sum of weights[j, i] over the user's items j."""
     return lambda users: np.asarray(history[users] @ weights, dtype=np.float32)
+
+
+def _unknown(known: NDArray[np.int32], items: int, rng: np.random.Generator, negatives: int) -> Rows:
+    taken = np.zeros(items, dtype=np.bool_)
+    taken[known] = True
+    return rng.choice(np.flatnonzero(~taken), size=negatives, replace=False).astype(np.int64)
 
 
 def _columns(table: ir.Table, *names: str) -> tuple[Rows, ...]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from shortlist_training.baselines import regularized_inverse
 
 Weights = NDArray[np.float32]
+COLUMNS = 512
 
 
 def cosine(gram: NDArray[np.float64], shrink: float) -> Weights:
@@ -40,55 +41,17 @@ def nearest(weights: Weights, k: int) -> Weights:
     if k >= len(weights):
         return weights
     kept = np.zeros_like(weights)
-    rows = np.argsort(-weights, axis=0, kind="stable")[:k]
-    np.put_along_axis(kept, rows, np.take_along_axis(weights, rows, axis=0), axis=0)
+    for start in range(0, len(weights), COLUMNS):
+        columns = np.ascontiguousarray(weights[:, start : start + COLUMNS].T)
+        least = np.partition(columns, len(weights) - k, axis=1)[:, len(weights) - k, None]
+        above, equal = columns > least, columns == least
+        equal &= np.cumsum(equal, axis=1) <= k - above.sum(axis=1, keepdims=True)
+        kept[:, start : start + COLUMNS] = np.where(above | equal, columns, 0.0).T
     return kept
-
-
-def slim(gram: NDArray[np.float64], l2: float, l1: float, iterations: int = 40, rho: float = 1000.0) -> Weights:
-    """Solve SLIM (Ning and Karypis 2011) by ADMM (Steck et al. 2020): least squares, l1 and l2, weights >= 0.
-
-    min 1/2 |X - X B|^2 + l2/2 |B|^2 + l1 |B|_1 with a zero diagonal. Each iteration is one (I, I) product.
-    """
-    return _admm(regularized_inverse(gram, l2 + rho), gram, l1, rho, iterations)
 
 
 SHARE_PRIOR = 1e-3
 """Added to an item's share of the users before it is discounted, so that a single user does not decide."""
-
-
-class LinearConfig(msgspec.Struct, frozen=True):
-    """SLIM's penalties and its ADMM; EASE's lambda is l2 + rho, so that both are made of one inverse.
-
-    iterations: 0 leaves SLIM out. dropout: penalize an item by p / (1 - p) of its users more, which is to learn from
-    histories that have lost this part (EDLAE, Steck 2020). user_power: users weigh n_u^-power in the learning, 0 is
-    all alike.
-    """
-
-    l2: float = 500.0
-    l1: float = 1.0
-    rho: float = 200.0
-    iterations: int = 8
-    dropout: float = 0.0
-    user_power: float = 0.0
-
-    def of_part(self, share: float) -> "LinearConfig":
-        """Shrink the penalties with the number of users that are left."""
-        return msgspec.structs.replace(self, l2=self.l2 * share, l1=self.l1 * share, rho=self.rho * share)
-
-
-def linear_weights(history: sp.csr_matrix, config: LinearConfig) -> Weights:
-    """Learn item weights from a (U, I) incidence matrix, all as `config` says: (I, I) float32."""
-    return ease_and_slim(weighted_gram(history, config.user_power), config)
-
-
-def weighted_gram(history: sp.csr_matrix, user_power: float) -> NDArray[np.float64]:
-    """Compute X^T W X, where users weigh n_u^-user_power and all interactions together what they do without weights."""
-    known = np.maximum(np.diff(history.indptr), 1).astype(np.float64)
-    weight = known**-user_power
-    weight *= history.nnz / max(float((weight * np.diff(history.indptr)).sum()), 1e-12)
-    weighted = (history.T @ sp.diags(weight) @ history).toarray()
-    return np.asarray(weighted, dtype=np.float64)
 
 
 def rarer_first(history: sp.csr_matrix, power: float) -> Weights:
@@ -102,10 +65,33 @@ def rarer_first(history: sp.csr_matrix, power: float) -> Weights:
     return np.asarray(((count + prior) / (usual + prior)) ** -power, dtype=np.float32)
 
 
+def slim(gram: NDArray[np.float64], l2: float, l1: float, iterations: int = 40, rho: float = 1000.0) -> Weights:
+    """Solve SLIM (Ning and Karypis 2011) by ADMM (Steck et al. 2020): least squares, l1 and l2, weights >= 0.
+
+    min 1/2 |X - X B|^2 + l2/2 |B|^2 + l1 |B|_1 with a zero diagonal. Each iteration is one (I, I) product.
+    """
+    return _admm(regularized_inverse(gram, l2 + rho), gram, l1, rho, iterations)
+
+
+class LinearConfig(msgspec.Struct, frozen=True):
+    """SLIM's penalties and its ADMM; EASE's lambda is l2 + rho, so that both are made of one inverse.
+
+    iterations: 0 leaves SLIM out.
+    """
+
+    l2: float = 500.0
+    l1: float = 1.0
+    rho: float = 200.0
+    iterations: int = 8
+
+    def of_part(self, share: float) -> "LinearConfig":
+        """Shrink the penalties with the number of users that are left."""
+        return LinearConfig(self.l2 * share, self.l1 * share, self.rho * share, self.iterations)
+
+
 def ease_and_slim(gram: NDArray[np.float64], config: LinearConfig) -> Weights:
     """Average the weights of EASE, which may be negative, and of SLIM, which are not and mostly 0: (I, I) float32."""
-    noise = config.dropout / (1.0 - config.dropout) * np.diag(gram)
-    solved = regularized_inverse(gram, config.l2 + config.rho + noise)
+    solved = regularized_inverse(gram, config.l2 + config.rho)
     ease = _without_self(solved / -np.diag(solved))
     if not config.iterations:
         return ease

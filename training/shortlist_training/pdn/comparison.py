@@ -1,8 +1,8 @@
 """The models that PDN is compared with, each tuned on validation items and then given all of the training log."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from shortlist_training.baselines import ease, gram, popularity
 from shortlist_training.leave_one_out import Cases, Ranks, Scorer, history_scorer, ndcg, ranks
-from shortlist_training.neighbourhood import cosine, nearest, pearson, rarer_first, slim
+from shortlist_training.neighbourhood import cosine, nearest, pearson, slim
 from shortlist_training.pdn.features import Profiles
 from shortlist_training.pdn.towers import TowerConfig, item_similarity, tower_scorer, train_towers
 from shortlist_training.pdn.warm_start import FactorConfig, factorize
@@ -23,16 +23,12 @@ Setting = TypeVar("Setting")
 
 
 class BaselineConfig(msgspec.Struct, frozen=True):
-    """What is tried: every pair of neighbours and shrinkage, every lambda, (l2, l1) of SLIM, and iALS.
-
-    discounts: powers of `rarer_first` for EASE and SLIM, which have none of their own: rows apart.
-    """
+    """What is tried: every pair of neighbours and shrinkage, every lambda, (l2, l1) of SLIM, and iALS."""
 
     neighbours: tuple[int, ...] = (25, 50, 100)
     shrinkage: tuple[float, ...] = (0.0, 20.0)
     ease_lambdas: tuple[float, ...] = (500.0, 1000.0, 1500.0)
     slim: tuple[tuple[float, float], ...] = ((500.0, 1.0),)
-    discounts: tuple[float, ...] = (0.15, 0.3, 0.45)
     ials: tuple[FactorConfig, ...] = (
         FactorConfig(64, 2.0, 10.0),
         FactorConfig(64, 4.0, 20.0),
@@ -53,7 +49,7 @@ class Chosen:
 
 
 def places_of(chosen: Iterable[Chosen], test: Cases) -> dict[str, Ranks]:
-    """Rank by each method, under its name with what validation chose."""
+    """Rank by each method, under its name with what was chosen."""
     return {f"{one.name} ({one.setting})" if one.setting else one.name: ranks(one.scorer, test) for one in chosen}
 
 
@@ -69,71 +65,40 @@ def leaders(found: Mapping[Setting, tuple[float, float]]) -> list[Setting]:
 
 
 def choose_ease(validation: Cases, test: Cases, config: BaselineConfig, progress: Progress) -> Iterator[Chosen]:
-    """Give every lambda, since the best one on test is the mark to beat, and the best with a discount."""
+    """Tune lambda."""
     matrix = gram(validation.history)
-    tried: _Discounts[float] = _Discounts(validation, config.discounts)
+    found = {}
     for done, value in enumerate(config.ease_lambdas):
         progress("EASE's lambda", done, len(config.ease_lambdas))
-        tried.measure(value, ease(matrix, value))
-    yield from tried.chosen("EASE", test, ease, lambda value: f"lambda {value:g}")
+        found[value] = validation_ndcg(history_scorer(validation.history, ease(matrix, value)), validation)
+    for value in leaders(found):
+        scorer = history_scorer(test.history, ease(gram(test.history), value))
+        yield Chosen("EASE", scorer, f"lambda {value:g}")
 
 
 def choose_slim(validation: Cases, test: Cases, config: BaselineConfig, progress: Progress) -> Iterator[Chosen]:
-    """Give every pair of SLIM's penalties, and the best with a discount."""
+    """Tune SLIM's penalties, if there is more than one pair of them."""
     matrix = gram(validation.history)
-    tried: _Discounts[tuple[float, float]] = _Discounts(validation, config.discounts)
-    for done, (l2, l1) in enumerate(config.slim):
+    found = dict.fromkeys(config.slim, (0.0, 0.0))
+    for done, (l2, l1) in enumerate(config.slim if len(config.slim) > 1 else ()):
         progress("SLIM's penalties", done, len(config.slim))
-        tried.measure((l2, l1), slim(matrix, l2, l1))
-    yield from tried.chosen(
-        "SLIM", test, lambda known, both: slim(known, *both), lambda both: f"l2 {both[0]:g}, l1 {both[1]:g}"
-    )
+        found[l2, l1] = validation_ndcg(history_scorer(validation.history, slim(matrix, l2, l1)), validation)
+    for l2, l1 in leaders(found):
+        scorer = history_scorer(test.history, slim(gram(test.history), l2, l1))
+        yield Chosen("SLIM", scorer, f"l2 {l2:g}, l1 {l1:g}")
 
 
-class _Discounts(Generic[Setting]):
-    """An item-to-item method's settings on validation, each without a discount and with several."""
-
-    def __init__(self, validation: Cases, discounts: Sequence[float]) -> None:
-        self._validation = validation
-        self._discounts = (0.0, *discounts)
-        self._found: dict[tuple[Setting, float], tuple[float, float]] = {}
-
-    def measure(self, setting: Setting, weights: Weights) -> None:
-        """Rank by the weights with every discount."""
-        for power in self._discounts:
-            score = _discounted(self._validation.history, weights, power)
-            self._found[setting, power] = validation_ndcg(score, self._validation)
-
-    def chosen(
-        self,
-        name: str,
-        test: Cases,
-        solve: Callable[[NDArray[np.float64], Setting], Weights],
-        shown: Callable[[Setting], str],
-    ) -> Iterator[Chosen]:
-        """Give every setting without a discount, then what is best with one."""
-        plain = [one for one in self._found if one[1] == 0.0]
-        rest = {one: value for one, value in self._found.items() if one[1] > 0.0}
-        matrix = gram(test.history)
-        solved: dict[Setting, Weights] = {}
-        for setting, power in (*plain, *(leaders(rest)[:1] if rest else ())):
-            words = f"{shown(setting)}, score / share^{power:g}" if power else shown(setting)
-            if setting not in solved:
-                solved[setting] = solve(matrix, setting)
-            weights = solved[setting]
-            yield Chosen(f"{name}, discounted" if power else name, _discounted(test.history, weights, power), words)
-
-
-def _discounted(history: sp.csr_matrix, weights: Weights, power: float) -> Scorer:
-    return history_scorer(history, weights * rarer_first(history, power) if power else weights)
-
-
-def every_ials(test: Cases, config: BaselineConfig, seed: int, progress: Progress) -> Iterator[Chosen]:
-    """Give every matrix factorization: the best one on test is the mark to beat."""
+def choose_ials(
+    validation: Cases, test: Cases, config: BaselineConfig, seed: int, progress: Progress
+) -> Iterator[Chosen]:
+    """Tune the matrix factorization that the direct net starts from."""
+    found = {}
     for done, sizes in enumerate(config.ials):
         progress("iALS", done, len(config.ials))
-        shown = f"{sizes.factors} factors, alpha {sizes.alpha:g}, lambda {sizes.regularization:g}"
-        yield Chosen("iALS", factor_scorer(test.history, sizes, seed), shown)
+        found[sizes] = validation_ndcg(factor_scorer(validation.history, sizes, seed), validation)
+    for best in leaders(found):
+        shown = f"{best.factors} factors, alpha {best.alpha:g}, lambda {best.regularization:g}"
+        yield Chosen("iALS", factor_scorer(test.history, best, seed), shown)
 
 
 def factor_scorer(history: sp.csr_matrix, sizes: FactorConfig, seed: int) -> Scorer:
@@ -151,10 +116,10 @@ def choose_neighbourhoods(
         found = {}
         for done, (k, shrink) in enumerate(grid):
             progress(name, done, len(grid))
-            weights = _neighbourhood(name, validation, k, shrink)
+            weights = neighbourhood(name, validation, k, shrink)
             found[k, shrink] = validation_ndcg(history_scorer(validation.history, weights), validation)
         for k, shrink in leaders(found):
-            weights = _neighbourhood(name, test, k, shrink)
+            weights = neighbourhood(name, test, k, shrink)
             yield Chosen(name, history_scorer(test.history, weights), f"{k} neighbours, shrinkage {shrink:g}")
 
 
@@ -200,7 +165,8 @@ def genre_similarity(
     return found
 
 
-def _neighbourhood(name: str, cases: Cases, k: int, shrink: float) -> Weights:
+def neighbourhood(name: str, cases: Cases, k: int, shrink: float) -> Weights:
+    """Give the weights of "item cosine" or "Pearson CF"."""
     matrix = gram(cases.history)
     found = cosine(matrix, shrink) if name == "item cosine" else pearson(matrix, cases.history.shape[0], shrink)
     return nearest(found, k)

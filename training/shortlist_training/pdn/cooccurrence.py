@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from shortlist_training.baselines import gram
-from shortlist_training.neighbourhood import LinearConfig, linear_weights
+from shortlist_training.neighbourhood import LinearConfig, ease_and_slim
 
 STATISTICS = ("linear", "cosine", "count", "lift")
 BUCKETS = 250
@@ -37,18 +37,17 @@ class Edges:
 def statistics(history: sp.csr_matrix, linear: LinearConfig) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Measure all pairs on some users' log: (S, I, I) float32 in the order of `STATISTICS`, and (I, I) "co-occurs".
 
-    linear: what j adds to the score of i, `linear_weights`. cosine: n_ji / sqrt(n_j n_i).
+    linear: what j adds to the score of i, the mean of EASE's and SLIM's weights. cosine: n_ji / sqrt(n_j n_i).
     count: n_ji / U, so that folds of any size compare. lift: log(U n_ji / (n_j n_i)), the pair's PMI.
     """
     found = np.empty((len(STATISTICS), history.shape[1], history.shape[1]), dtype=np.float32)
-    found[0] = linear_weights(history, linear)
     counted = gram(history)
+    found[0] = ease_and_slim(counted, linear)
     item = np.maximum(np.diag(counted).copy(), 1.0)
     together = counted > 0
     np.fill_diagonal(together, val=False)
     found[2] = counted / history.shape[0]
-    np.divide(counted, np.sqrt(item)[:, None], out=found[1], casting="same_kind")
-    found[1] /= np.sqrt(item).astype(np.float32)
+    np.divide(counted, np.sqrt(np.outer(item, item)), out=found[1], casting="same_kind")
     counted[~together] = 1.0
     counted *= history.shape[0]
     counted /= item[:, None]

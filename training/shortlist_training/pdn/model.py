@@ -24,9 +24,9 @@ class PdnConfig(msgspec.Struct, frozen=True):
     id_dim, field_dim: width of an id's embedding and of any other field's. hidden: width of the MLPs. direct_dim: k of
     eq. 11. bias_popularity: give the bias net the item's popularity besides the user's activity; it then goes at
     serving. path_start: the first value of t + s; base rates are low and there are hundreds of paths. linear_offset:
-    start SimNet where a path weighs the linear weight + offset instead (`warm_start`), None at random. direct_start:
-    added to d_ui; at 2 the softplus of a small d_ui is almost a straight line. factor_weight: start the direct net at
-    this part of the product of a matrix factorization's factors, and leave it there; None: at random.
+    start SimNet where a path weighs EASE's and SLIM's mean weight + offset instead (`warm_start`), None at random.
+    direct_start: added to d_ui; at 2 the softplus of a small d_ui is almost a straight line. factor_weight: start the
+    direct net at this part of the product of a matrix factorization's factors, and leave it there; None: at random.
     """
 
     id_dim: int = 16

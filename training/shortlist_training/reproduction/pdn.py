@@ -1,7 +1,6 @@
 """PDN against its paper on MovieLens-1M: table 2 with its ablations, greedy retrieval (eq. 14), and figure 8a."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -12,9 +11,9 @@ from shortlist_training.pdn.comparison import (
     BaselineConfig,
     Chosen,
     choose_ease,
+    choose_ials,
     choose_neighbourhoods,
     choose_slim,
-    every_ials,
     genre_similarity,
     places_of,
     popular,
@@ -26,11 +25,12 @@ from shortlist_training.pdn.model import PdnConfig
 from shortlist_training.pdn.train import Epoch, TrainConfig
 from shortlist_training.reproduction.kept_ranks import kept
 from shortlist_training.reproduction.parts import Part, PartContext, PartResult, Plot
-from shortlist_training.reproduction.pdn_data import FILES, Data, Settings, fit, movielens, prepared, rarity_remark
+from shortlist_training.reproduction.pdn_data import FILES, Data, Settings, fit, movielens, prepared
 from shortlist_training.reproduction.pdn_greedy import greedy_loss
 from shortlist_training.reproduction.pdn_pinterest import PART as PINTEREST
 from shortlist_training.reproduction.pdn_rankers import PART as RANKERS
 from shortlist_training.reproduction.pdn_tables import Row, ahead, row, table
+from shortlist_training.reproduction.pdn_validation import PART as VALIDATION
 
 SHOWN_GENRES = ("Action", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Film-Noir", "Horror",
                 "Musical", "Romance", "Sci-Fi", "Thriller", "War", "Western")  # fmt: skip
@@ -43,7 +43,7 @@ def run_comparison(context: PartContext) -> PartResult:
     places = _baselines(data, settings.baselines, context)
     strongest = {name: found for name, found in places.items() if name.startswith(STRONGEST)}
     rows = _rows(places, context.seed)
-    model, epochs = fit(data, data.sizes, settings.fitting, "PDN", context)
+    model, epochs = fit(data, settings.pdn, settings.fitting, "PDN", context)
     served = serve(model, data.test.history, data.now)
     ours = ranks(served.score_all, data.test)
     rows.append(row("PDN", ours, context.seed))
@@ -56,35 +56,33 @@ def run_comparison(context: PartContext) -> PartResult:
             greedy,
         ),
         plots=(curve, _by_genre(served, data.profiles, context.seed)),
-        remarks=(_course(epochs), *data.remarks, *REMARKS),
+        remarks=(_course(epochs), *REMARKS),
     )
 
 
 def run_ablations(context: PartContext) -> PartResult:
     """Measure PDN without bias net, without direct net, and with the paper's loss."""
     torch.set_num_threads(context.threads)
-    data = _data(context)
-    fitted = {"PDN": (data.sizes, SETTINGS.fitting), **ablations(data.sizes, SETTINGS.fitting)}
-    places = {}
-    for name, (sizes, fitting) in fitted.items():
+    data, rows = _data(context), []
+    for name, (sizes, fitting) in ablations(SETTINGS).items():
         model, _ = fit(data, sizes, fitting, name, context)
-        places[name] = ranks(serve(model, data.test.history, data.now).score_all, data.test)
-    rows = [row(name, found, context.seed) for name, found in places.items()]
-    tables = table("PDN without one of its parts (table 2)", rows), ahead(places.pop("PDN"), places, context.seed)
-    return PartResult(tables, remarks=(*data.remarks, *REMARKS))
+        served = serve(model, data.test.history, data.now)
+        rows.append(row(name, ranks(served.score_all, data.test), context.seed))
+    return PartResult((table("PDN without one of its parts (table 2)", rows),), remarks=REMARKS)
 
 
 def run_two_tower(context: PartContext) -> PartResult:
     """Measure DSSM and YouTube DNN, by user and item to item."""
     torch.set_num_threads(context.threads)
-    (test, validation, profiles, _), config = movielens(context), SETTINGS.baselines
+    (test, validation, profiles), config = movielens(context), SETTINGS.baselines
     named = {"DSSM": config.dssm, "YouTube DNN": config.youtube}
     chosen = towers(validation, test, profiles, named, context.seed, context.progress)
     return PartResult((table("Two-tower models (table 2)", _rows(places_of(chosen, test), context.seed)),))
 
 
-def ablations(whole: PdnConfig, fitting: TrainConfig) -> dict[str, tuple[PdnConfig, TrainConfig]]:
+def ablations(settings: Settings) -> dict[str, tuple[PdnConfig, TrainConfig]]:
     """Name what is left out or changed: sizes of the nets and how they are fitted."""
+    whole, fitting = settings.pdn, settings.fitting
     by_the_paper = msgspec.structs.replace(whole, linear_offset=0.003, direct_start=-4.0, factor_weight=None)
     slow = msgspec.structs.replace(
         fitting, loss="cross_entropy", user_power=0.5, epochs=3 * fitting.epochs, warm_up=1, learning_rate=3e-3
@@ -97,9 +95,7 @@ def ablations(whole: PdnConfig, fitting: TrainConfig) -> dict[str, tuple[PdnConf
 
 
 def _data(context: PartContext) -> Data:
-    test, validation, profiles, rarity = movielens(context)
-    found = prepared(test, validation, profiles, SETTINGS, context)
-    return replace(found, remarks=(rarity_remark(rarity), *found.remarks))
+    return prepared(*movielens(context), SETTINGS, context)
 
 
 def _baselines(data: Data, config: BaselineConfig, context: PartContext) -> dict[str, Ranks]:
@@ -109,7 +105,7 @@ def _baselines(data: Data, config: BaselineConfig, context: PartContext) -> dict
         "popularity": lambda: [popular(test)],
         "neighbourhoods": lambda: choose_neighbourhoods(validation, test, config, on),
         "ease": lambda: choose_ease(validation, test, config, on),
-        "ials": lambda: every_ials(test, config, context.seed, on),
+        "ials": lambda: choose_ials(validation, test, config, context.seed, on),
         "slim": lambda: choose_slim(validation, test, config, on),
     }
     found: dict[str, Ranks] = {}
@@ -148,11 +144,9 @@ STRONGEST = ("EASE", "SLIM", "iALS")
 REMARKS = (
     "The paper says that all negatives are ranked, but its numbers have the size of those with 99 sampled negatives.",
     "PDN starts at EASE and SLIM (SimNet: a path weighs their mean weight + an offset) and at iALS (direct net).",
-    "Both are learned with dropout (EDLAE) and with users weighing items^-1/2, chosen on validation.",
     "The best epoch is served; the untrained start is never chosen, even where validation prefers it.",
     "It is trained listwise, as the paper's cross-entropy punishes the offset that keeps EASE's negative weights.",
     "The direct net keeps its factors: they have seen the labels that it would learn from.",
-    "A discount of popular items, chosen by that validation, does not carry over to the test items: PDN has none.",
     "SLIM's penalties are those that an earlier run's validation chose against (l2 500, l1 5).",
     "Under the listwise loss the bias net is a logit's slope by activity; like the paper's it is not served.",
     "Statistics of pairs and popularity are those of all users outside of a user's fold while training on the user.",
@@ -176,7 +170,7 @@ PARTS = [
         name="pdn/ablations",
         title="PDN on MovieLens-1M without its parts",
         inputs=FILES,
-        settings=_settings({name: list(both) for name, both in ablations(SETTINGS.pdn, SETTINGS.fitting).items()}),
+        settings=_settings({name: list(both) for name, both in ablations(SETTINGS).items()}),
         run=run_ablations,
     ),
     Part(
@@ -189,4 +183,5 @@ PARTS = [
     ),
     RANKERS,
     PINTEREST,
+    VALIDATION,
 ]

@@ -32,7 +32,7 @@ class Settings(msgspec.Struct, frozen=True):
 def run_rankers(context: PartContext) -> PartResult:
     """Train both; validation chooses the epoch, by NDCG@10 among sampled negatives, and the test log is served."""
     torch.set_num_threads(context.threads)
-    test, validation, profiles, _ = movielens(context)
+    test, validation, profiles = movielens(context)
     courses: list[str] = []
     rows = tuple(_rows(test, validation, profiles, courses, context))
     return PartResult((table("DIN and BST (table 2)", rows),), remarks=(*courses, *REMARKS))
