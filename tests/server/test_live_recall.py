@@ -141,7 +141,7 @@ def test_real_requests_are_judged(start: Start, content: BundleContent) -> None:
         assert metrics[("shortlist_live_recall_judged_total",)] >= 3
         assert metrics[("shortlist_live_recall_dropped_total", "failed")] == 0
         (judge,) = server.judges()
-        assert judge.nice() == 19
+        assert judge.nice() == min(19, os.nice(0) + 19)
         assert os.sched_getscheduler(judge.pid) == os.SCHED_IDLE
         judge.kill()
         server.wait_for_log(r"the judge \(pid \d+\) ended: killed by SIGKILL")

@@ -4,9 +4,9 @@ The transforms go into the encoders' specs; `models.features` applies them here 
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from math import isfinite
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -87,4 +87,4 @@ def hide_some(context: UserContext, share: float, rng: np.random.Generator) -> U
     """Hide the time, and each feature, with probability `share`, as requests may lack them."""
     hidden = rng.random(len(context.features) + 1) < share
     kept = {key: value for (key, value), gone in zip(context.features.items(), hidden[1:], strict=True) if not gone}
-    return replace(context, time_ms=0 if hidden[0] else context.time_ms, features=kept)
+    return msgspec.structs.replace(context, time_ms=0 if hidden[0] else context.time_ms, features=kept)
