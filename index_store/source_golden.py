@@ -227,7 +227,7 @@ def _item_interaction(replay: _Replay, _: Encoders) -> tuple[float, float]:
     others = ~np.isin(found.rows, replay.rows)
     share = replay.share(found.rows[others][:k], found.scores[others][:k])
     targets = [shard.pairs[kind].entry for kind in shard.targets if kind in shard.pairs]
-    return share, min((entry.recall_target for entry in targets if entry.engine == "hnsw"), default=1.0)
+    return share, min((entry.recall_target for entry in targets if entry.engine != "exact"), default=1.0)
 
 
 def _cosines(shard: ItemInteractionShard, replay: _Replay) -> NDArray[np.float32]:
