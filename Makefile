@@ -65,7 +65,7 @@ image-check: image demo
 
 ## load: a load test of the running demo server, as a table
 load: $(VENV)/.dev
-	$(BIN)/python -m loadtest $(BUNDLES)/online-retail/$$(cat $(BUNDLES)/online-retail/CURRENT) --seconds 8
+	$(BIN)/python -m loadtest $(BUNDLES)/online-retail/$$(cat $(BUNDLES)/online-retail/CURRENT) --rates 100,200,400 --seconds 8
 
 ## dashboard: say where the running demo server shows live figures
 dashboard: $(VENV)/.run
