@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index_store import engines
+from index_store import engines, source_golden
 from index_store.arrays import save_array
 from index_store.bundle import load_bundle, verify_bundle
 from index_store.calibration import calibrate
@@ -180,6 +180,15 @@ def test_a_bundle_of_all_sources_is_searched_by_scann(tmp_path: Path) -> None:
     assert bundle.manifest.countries["DE"].led.engine == "exact"
     found = bundle.countries["FR"].led.search(bundle.countries["FR"].led.vectors[:3], 10)
     assert found.rows.shape == (3, 10)
+
+
+def test_golden_pairs_are_held_to_what_their_index_promises(tmp_path: Path) -> None:
+    """A replay of pairs that ScaNN searches asks for the recall target, not for every item as exact search would."""
+    path = publish(full_content(), root=tmp_path, name="tiny", version="v1", policy=SCANN_POLICY)
+    bundle = load_bundle(path)
+    request = next(each for each in bundle.source_golden if (each.source, each.country) == ("item_interaction", "FR"))
+    replay = source_golden._Replay.of(0, request, bundle.countries["FR"])
+    assert source_golden._item_interaction(replay, {})[1] == SCANN_POLICY.recall_target < 1.0
 
 
 def test_without_scann_its_bundles_are_refused_with_what_to_install(
