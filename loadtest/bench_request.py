@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from index_store.country import Country
-from loadtest.synthetic import SyntheticItems, load_graph, synthetic_country
+from loadtest.synthetic import SyntheticItems, synthetic_world
 from loadtest.synthetic_encoders import synthetic_encoders
 from protos.retrieval.v1 import retrieval_pb2 as pb
 from server.board import Board
@@ -71,10 +71,7 @@ def main(
     console = Console(stderr=True)
     load = os.getloadavg()[0]
     with console.status("drawing items") as status:
-        drawn = SyntheticItems.draw(items)
-        index = load_graph(drawn, cache, lambda what, done, of: status.update(f"{what}: {done:,} of {of:,}"))
-        status.update("making the country")
-        country = synthetic_country(drawn, index, ef)
+        drawn, country = synthetic_world(items, ef, cache, status.update)
         bench = Bench(country)
         lines = []
         for source in _SOURCES:

@@ -25,7 +25,7 @@ from rich.table import Table
 
 from index_store.country import Country
 from index_store.grouping import best_places
-from loadtest.synthetic import HISTORY, SHARES, SyntheticItems, load_graph, synthetic_country
+from loadtest.synthetic import HISTORY, SHARES, SyntheticItems, synthetic_world
 from loadtest.synthetic_encoders import synthetic_encoders
 from server.answer import Answer
 from server.eligibility import eligibility
@@ -59,10 +59,7 @@ def main(
     reporting.time = SimpleNamespace(perf_counter_ns=time.thread_time_ns)  # type: ignore[attr-defined, assignment]
     load = os.getloadavg()[0]
     with console.status("drawing items") as status:
-        drawn = SyntheticItems.draw(items)
-        index = load_graph(drawn, cache, lambda what, done, of: status.update(f"{what}: {done:,} of {of:,}"))
-        status.update("making the country")
-        country = synthetic_country(drawn, index, ef)
+        drawn, country = synthetic_world(items, ef, cache, status.update)
         served = _retriever(country)
         queries = _queries(drawn, country, calls)
         status.update("timing sources")

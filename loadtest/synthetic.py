@@ -97,6 +97,15 @@ def load_graph(items: SyntheticItems, cache: Path, progress: Progress) -> HnswIn
     return HnswIndex(graph, "ip", vectors)
 
 
+def synthetic_world(items: int, ef: int, cache: Path, say: Callable[[str], None]) -> tuple[SyntheticItems, Country]:
+    """Draw `items` items and make their country; the graph is kept in `cache`. `say` hears what is being done."""
+    say("drawing items")
+    drawn = SyntheticItems.draw(items)
+    index = load_graph(drawn, cache, lambda what, done, of: say(f"{what}: {done:,} of {of:,}"))
+    say("making the country")
+    return drawn, synthetic_country(drawn, index, ef)
+
+
 def synthetic_country(items: SyntheticItems, index: HnswIndex, ef: int) -> Country:
     """Make the country "XX", searched with `ef`."""
     rng = np.random.default_rng(_SEED)
