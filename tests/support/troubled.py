@@ -1,9 +1,10 @@
-"""One healthy server and three with real faults, under load, for Prometheus to look at.
+"""One healthy server and four with real faults, under load, for Prometheus to look at.
 
 healthy   every source, every method called, and one reload refused in the end
 troubled  an old bundle with worse graphs than it says and without a source of the profile; more callers than it takes,
           items that it does not know, and its worker stopped again and again, as a CPU quota would stop it
 crashing  its workers are killed
+slow      its worker runs for a moment at a time, as under a small CPU quota, and is asked for reasons, the longest work
 lost      its first bundle never becomes ready; then its master is killed
 """
 
@@ -34,8 +35,9 @@ from worsened import publish_worsened
 EAGER = {"recall_samples_per_s": 1000.0, "recall_cpu_share": 1.0}
 LACKING = '[profiles.default]\nsources = [{ name = "led", quota = 20 }, { name = "pdn" }]\n'
 LONG_AGO_MS = 1_700_000_000_000
-# so long that most calls wait for it, on a quick machine, too
 STOPPED_S, RUNNING_S = 0.12, 0.02
+# so short a run that no call ends in the one in which it began: how quick the machine is does not matter
+QUOTA = {"stopped_s": 0.03, "running_s": 0.001}
 Step = Callable[[], None]
 
 
@@ -46,6 +48,7 @@ class Shop:
     healthy: RunningServer
     troubled: RunningServer
     crashing: RunningServer
+    slow: RunningServer
     lost: RunningServer
 
     def jobs(self) -> dict[str, list[str]]:
@@ -55,12 +58,13 @@ class Shop:
             return [server.metrics_url.split("/")[2] for server in servers]
 
         others = targets(self.healthy, self.troubled, self.crashing, self.lost)
-        return {"shortlist": others[:1], "shortlist-troubled": others}
+        # its own job: beside the quick answers of others, how many are slow would depend on the machine
+        return {"shortlist": others[:1], "shortlist-troubled": others, "shortlist-slow": targets(self.slow)}
 
 
 @contextmanager
 def shop(folder: Path) -> Iterator[Shop]:
-    """Start all four and keep them under load inside the block."""
+    """Start all five and keep them under load inside the block."""
     content, lacking = full_content(1), tiny_content(1)
     publish(content, root=folder / "full", name="tiny", version="v1", policy=POLICY)
     publish(lacking, root=folder / "good", name="tiny", version="v1", policy=POLICY)
@@ -80,7 +84,8 @@ def shop(folder: Path) -> Iterator[Shop]:
         lacks = {"config": folder / "lacking.toml", "max_concurrent_rpcs": 2}
         troubled = start("troubled", "worse", **lacks, **EAGER)
         crashing = start("crashing", "good", workers=4)
-        servers = Shop(*(each.wait_until_serving() for each in (healthy, troubled, crashing)), lost)
+        slow = start("slow", "full")
+        servers = Shop(*(each.wait_until_serving() for each in (healthy, troubled, crashing, slow)), lost)
         stack.enter_context(_load(servers, content, lacking))
         yield servers
 
@@ -110,13 +115,15 @@ def _end(process: psutil.Process) -> None:
 
 @contextmanager
 def _load(servers: Shop, content: BundleContent, lacking: BundleContent) -> Iterator[None]:
-    (worker,) = servers.troubled.workers()
+    (worker,), (rationed,) = servers.troubled.workers(), servers.slow.workers()
     ended = threading.Event()
     crowd = [partial(_known, stub, lacking) for stub in _stubs(servers.troubled, 6)]
     steps: list[tuple[Step, float]] = [
         (_visits(next(_stubs(servers.healthy, 1)), content), 0.03),
         (_strangers(next(_stubs(servers.troubled, 1))), 0.02),
-        (lambda: _stop_for_a_moment(worker, ended), RUNNING_S),
+        (lambda: _stop_for_a_moment(worker, ended, STOPPED_S), RUNNING_S),
+        (_reasons(next(_stubs(servers.slow, 1)), content), 0.02),
+        (lambda: _stop_for_a_moment(rationed, ended, QUOTA["stopped_s"]), QUOTA["running_s"]),
         *((step, 0.02) for step in crowd),
     ]
     threads = [threading.Thread(target=_repeat, args=(step, pause_s, ended)) for step, pause_s in steps]
@@ -186,7 +193,15 @@ def _strangers(stub: RetrievalStub) -> Step:
     return lambda: stub.Retrieve(pb.RetrieveRequest(country="FR", k=20, history=history), timeout=5)
 
 
-def _stop_for_a_moment(worker: psutil.Process, ended: threading.Event) -> None:
+def _reasons(stub: RetrievalStub, content: BundleContent) -> Step:
+    country = content.countries["FR"]
+    history = [pb.Interaction(item_id=int(item), type=pb.INTERACTION_TYPE_VIEW) for item in country.item_ids[:50]]
+    return lambda: stub.Retrieve(
+        pb.RetrieveRequest(country="FR", k=100, history=history, explain=True, include_item_details=True), timeout=20
+    )
+
+
+def _stop_for_a_moment(worker: psutil.Process, ended: threading.Event, stopped_s: float) -> None:
     worker.suspend()
-    ended.wait(STOPPED_S)
+    ended.wait(stopped_s)
     worker.resume()
