@@ -24,7 +24,7 @@ from models.probe import probe_inputs
 from models.spec import TensorSpec, decode_spec, encode_spec, led_spec
 from tiny_bundle import led_graph
 from tiny_graphs import FEATURES
-from tiny_sources import TRIGGER_DIM, TinyEncoders
+from tiny_sources import DIRECT_DIM, TRIGGER_DIM, TinyEncoders
 
 SPEC = led_spec(8, 5, 17)
 
@@ -196,11 +196,11 @@ def test_a_graph_that_gives_one_row_for_all_users_is_refused(tiny: TinyEncoders)
     """A user tower without features has no batch to answer."""
     spec = msgspec.structs.replace(tiny.direct.spec, inputs=(), features=())
     node = helper.make_node("Identity", ["p"], ["user_vector"])
-    constant = numpy_helper.from_array(np.zeros((1, 5), dtype=np.float32), "p")
-    output = helper.make_tensor_value_info("user_vector", TensorProto.FLOAT, ["B", 5])
+    constant = numpy_helper.from_array(np.zeros((1, DIRECT_DIM), dtype=np.float32), "p")
+    output = helper.make_tensor_value_info("user_vector", TensorProto.FLOAT, ["B", DIRECT_DIM])
     graph = helper.make_graph([node], "constant", [], [output], [constant])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    with pytest.raises(EncoderSpecError, match=r"expected an output of shape \(2, 5\), the graph gave \(1, 5\)"):
+    with pytest.raises(EncoderSpecError, match=rf"shape \(2, {DIRECT_DIM}\), the graph gave \(1, {DIRECT_DIM}\)"):
         OnnxEncoder.open(model.SerializeToString(), spec)
 
 

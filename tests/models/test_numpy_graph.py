@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import models.numpy_choice
 from models.encoder import OnnxEncoder
-from models.errors import EncoderSpecError
+from models.errors import EncoderError, EncoderSpecError
 from models.numpy_choice import choose
 from models.numpy_graph import NumpyGraph
 from models.onnx_file import read_onnx
@@ -158,6 +158,32 @@ def test_a_graph_with_anything_else_stays_with_onnxruntime(kind: str, attributes
     made.op(kind, "x", *others, output="y", **attributes)
     with pytest.raises(EncoderSpecError, match=f"{kind} .*not run in numpy"):
         NumpyGraph(read_onnx(made.serialise(3)), ["x", "ids"], "y")
+
+
+def test_what_overflows_on_the_way_fails_no_run() -> None:
+    """The output counts: a vector too long to be normalised becomes zeros without a warning, as in onnxruntime."""
+    raw = tower(5, [("normed", WIDTH), ("concat", 2)])
+    x = np.array([[1.0, 2.0, 3.0, 4.0, 5.0], [1e30, 1.0, 1.0, 1.0, 1.0]], dtype=np.float32)
+    session = onnxruntime.InferenceSession(raw, providers=["CPUExecutionProvider"])
+    inputs = {"x": x, "ids": np.zeros(2, dtype=np.int64)}
+    (expected,) = session.run(["y"], inputs)
+    found = NumpyGraph(read_onnx(raw), ["x", "ids"], "y").run(inputs)
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
+def test_an_output_that_is_not_finite_is_refused(monkeypatch: pytest.MonkeyPatch, value: float) -> None:
+    """Whatever made it so: what came in, or a sum that overflows in numpy, which is not asked to warn of it."""
+    monkeypatch.setattr(models.numpy_choice, "_rows", lambda *_: 100)
+    trignet = TinyEncoders.random(np.random.default_rng(1)).trignet
+    encoder = OnnxEncoder.open(trignet.onnx(), trignet.spec)
+    inputs = random_inputs(trignet.spec, np.random.default_rng(3), 3, 4)
+    assert np.isfinite(encoder.encode(inputs)).all()
+    # of the projection's signs, so that all its products grow one sum
+    vectors = np.sign(trignet.projection).T * np.full((3, 1), value, dtype=np.float32)
+    with pytest.raises(EncoderError, match="NaN or infinity"):
+        encoder.encode(inputs | {"trigger_vectors": vectors})
 
 
 def test_a_graph_that_would_differ_stays_with_onnxruntime(caplog: pytest.LogCaptureFixture) -> None:

@@ -27,7 +27,7 @@ from models.features import FeatureTransform, Transforms
 from models.interactions import InteractionType
 from models.spec import EncoderSpec, led_spec, pdn_user_spec, trignet_spec, two_tower_spec
 
-DIM = 5
+DIM = 6  # not 5: see tiny_sources
 MAX_HISTORY = 6
 NEIGHBOURS = 4
 TRIGGERS = 3
