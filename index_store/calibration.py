@@ -158,14 +158,16 @@ def describe(point: CurvePoint) -> str:
     if point.engine == "hnsw":
         return f"hnsw {point.space} M {point.m} ef {point.ef}"
     if point.engine == "scann":
-        return f"scann {point.leaves} leaves reorder {point.reorder}"
+        axes = f"{point.principal} axes " if point.principal else ""
+        return f"scann {axes}{point.leaves} leaves reorder {point.reorder}"
     return "exact"
 
 
 def _nobody(label: str, measured: Sequence[Measured], policy: IndexPolicy) -> str:
     groups: dict[tuple[Any, ...], list[Measured]] = {}
     for each in measured:
-        groups.setdefault((each.point.engine, each.point.space, each.point.m), []).append(each)
+        kind = (each.point.engine, each.point.space, each.point.m, each.point.principal)
+        groups.setdefault(kind, []).append(each)
     best = [max(group, key=lambda each: each.point.recall) for group in groups.values()]
     reached = ", ".join(
         f"{describe(each.point)}: {each.point.recall:.3f} (golden {each.golden_recall:.3f})" for each in best

@@ -203,8 +203,10 @@ class IndexPolicy:
 
     hnsw: a graph for each of `spaces` and `m`, each with the efs of `ef_grid`, but at least `recall_k`.
     scann: a tree of `scann_leaves` leaves (0: twice the root of N), codes of `scann_block` dimensions; SOAR of weight
-    `scann_soar` from `scann_soar_from` items on; the tree is learned from `scann_sample` rows. Searched are numbers of
-    leaves of `leaves_grid`; reordered are the multiples of `recall_k` in `reorder_grid`.
+    `scann_soar` from `scann_soar_from` items on; the tree is learned from `scann_sample` rows. Where few principal axes
+    hold `scann_energy` of the vectors' squared lengths, tree and codes are over those axes, a code for each
+    (`index_store.principal`). Searched are numbers of leaves of `leaves_grid`; reordered are the multiples of
+    `recall_k` in `reorder_grid`.
     """
 
     recall_target: float = 0.95
@@ -222,7 +224,8 @@ class IndexPolicy:
     scann_soar: float | None = 1.5
     scann_soar_from: int = 100_000
     scann_sample: int = 250_000
-    leaves_grid: tuple[int, ...] = (5, 10, 15, 20, 30, 40, 60, 80, 120, 160, 240, 320, 480, 640, 1000)
+    scann_energy: float = 0.99
+    leaves_grid: tuple[int, ...] = (5, 10, 15, 20, 30, 40, 50, 60, 80, 100, 120, 160, 240, 320, 480, 640, 1000)
     reorder_grid: tuple[float, ...] = (1.5, 2, 3, 4, 6, 8, 12, 16, 24, 40)
     seed: int = 7
 

@@ -1,7 +1,8 @@
 """What ScaNN is told, from the manifest's settings alone: the writer builds with it, the reader expects it in the file.
 
 The recipe: a k-means tree over a sample, product quantisation of what the tree leaves over (anisotropic: errors along
-the vector count more), inner products of the best codes with the vectors themselves. Guo et al. 2020; with SOAR (Sun et
+the vector count more), inner products of the best codes with the vectors themselves. Where the vectors lie near a few
+principal axes, tree and codes are over those: fewer and finer codes of what matters. Guo et al. 2020; with SOAR (Sun et
 al. 2023) every row lies in a second leaf chosen for errors that are unlike the first one's. k-means++ from a seed, on
 one thread: a random beginning is not seeded by ScaNN 1.4.2, and with more threads the codes differ in the last bits.
 """
@@ -21,7 +22,7 @@ _MOST_BLOCKS = 256  # with more ScaNN cannot add scores up in 16 bits
 
 
 def blocks(dim: int, block: int) -> int:
-    """How many codes a vector of `dim` dimensions has, the last one's block may be narrower."""
+    """How many codes `dim` coded dimensions have, the last one's block may be narrower."""
     return -(-dim // block)
 
 
@@ -30,7 +31,7 @@ def scann_config(dim: int, recall_k: int, entry: ScannEntry) -> ScannConfig:
     config = ScannConfig(
         num_neighbors=recall_k,
         distance_measure={"distance_measure": "DotProductDistance"},
-        partitioning=_partitioning(entry),
+        partitioning=_partitioning(dim, entry),
         hash={"asymmetric_hash": _hash(dim, entry)},
         exact_reordering={"approx_num_neighbors": recall_k},
     )
@@ -42,8 +43,10 @@ def scann_config(dim: int, recall_k: int, entry: ScannEntry) -> ScannConfig:
     return config
 
 
-def _partitioning(entry: ScannEntry) -> dict[str, Any]:
+def _partitioning(dim: int, entry: ScannEntry) -> dict[str, Any]:
+    axes = {"projection_type": "PCA", "input_dim": dim, "num_dims_per_block": entry.principal}
     return {
+        **({} if entry.principal is None else {"projection": axes}),
         "num_children": entry.leaves,
         "min_cluster_size": _SMALLEST_LEAF,
         "max_clustering_iterations": _TREE_ITERATIONS,
@@ -59,17 +62,13 @@ def _partitioning(entry: ScannEntry) -> dict[str, Any]:
 
 
 def _hash(dim: int, entry: ScannEntry) -> dict[str, Any]:
-    full, rest = divmod(dim, entry.block)
-    variable = [{"num_blocks": full, "num_dims_per_block": entry.block}] if full else []
-    if rest:
-        variable.append({"num_blocks": 1, "num_dims_per_block": rest})
     return {
         "lookup_type": "INT8_LUT16",
         "use_residual_quantization": True,
-        "use_global_topn": blocks(dim, entry.block) <= _MOST_BLOCKS,
+        "use_global_topn": blocks(entry.coded(dim), entry.block) <= _MOST_BLOCKS,
         "quantization_distance": {"distance_measure": "SquaredL2Distance"},
         "num_clusters_per_block": CODES,
-        "projection": {"input_dim": dim, "projection_type": "VARIABLE_CHUNK", "variable_blocks": variable},
+        "projection": _blocks_of(dim, entry),
         "fixed_point_lut_conversion_options": {"float_to_int_conversion_method": "ROUND"},
         "noise_shaping_threshold": _ANISOTROPIC,
         "expected_sample_size": _CODE_SAMPLE,
@@ -77,3 +76,13 @@ def _hash(dim: int, entry: ScannEntry) -> dict[str, Any]:
         "clustering_seed": entry.seed,
         "sampling_seed": entry.seed,
     }
+
+
+def _blocks_of(dim: int, entry: ScannEntry) -> dict[str, Any]:
+    if entry.principal is not None:  # ScaNN wants to find out itself how many axes there are
+        return {"projection_type": "CHUNK", "num_dims_per_block": entry.block}
+    full, rest = divmod(dim, entry.block)
+    variable = [{"num_blocks": full, "num_dims_per_block": entry.block}] if full else []
+    if rest:
+        variable.append({"num_blocks": 1, "num_dims_per_block": rest})
+    return {"input_dim": dim, "projection_type": "VARIABLE_CHUNK", "variable_blocks": variable}

@@ -15,14 +15,12 @@ from index_store.hnsw import HnswIndex
 from index_store.index import ExactIndex, Index
 from index_store.index_entry import CurvePoint, ScannEntry, Space
 from index_store.layout import GRAPH, SCANN_FOLDER
+from index_store.principal import principal_axes
 from index_store.recall import GoldenSearch, Truth, golden_recall
 
 if TYPE_CHECKING:
     from index_store.scann_index import ScannIndex
 
-# what ScaNN's work costs in ns over 1M x 101 floats (docs/engines.md); only their ratio matters, and only to order it
-_CODE_NS = 2
-_REORDER_NS = 130
 _DEEPER, _DEEP_QUERIES = 10, 50
 # of leaves and of rows to reorder, by what they cost; 1 and 1 is what an entry has that none of them does for
 _GROWTHS = ((0.0, 0.75), (0.25, 0.75), (0.25, 1.0), (0.5, 0.75), (0.5, 1.0), (0.75, 0.75), (0.75, 1.0))
@@ -164,24 +162,36 @@ def measured_graph(
 def measured_tree(vectors: NDArray[np.float32], goal: Goal, policy: IndexPolicy) -> list[Measured]:
     """Build a ScaNN index and measure it; `ScannUnfit` if these vectors make none. Ask `scann_engine` first.
 
-    For each number of leaves more and more rows are reordered, until the target is reached or more bring nothing;
-    numbers of leaves rise until one costs more with the fewest rows than the cheapest that reaches the target, by
-    counts and by the clock.
+    Where the vectors allow one over few principal axes that one is built, and one over the vectors only if it misses
+    the target: it has more and coarser codes.
     """
     engine = scann_engine()
     if engine is None:
         message = "ScaNN is not installed"
         raise RuntimeError(message)
-    entry = scann_entry(len(vectors), goal.truth.k, policy)
-    built = Tree(engine.build(vectors, goal.truth.k, entry), entry)
-    rows_per_leaf = len(vectors) * (1 if entry.soar is None else 2) / entry.leaves
-    reorders = sorted({min(round(goal.truth.k * each), len(vectors)) for each in policy.reorder_grid})
+    found: list[Measured] = []
+    for entry in scann_entries(vectors, goal.truth.k, policy):
+        found += _measured_efforts(Tree(engine.build(vectors, goal.truth.k, entry), entry), vectors, goal, policy)
+        if any(each.reaches(goal.target) for each in found):
+            break
+    return found
+
+
+def _measured_efforts(built: Tree, vectors: NDArray[np.float32], goal: Goal, policy: IndexPolicy) -> list[Measured]:
+    """Measure one index over the policy's efforts.
+
+    For each number of leaves more and more rows are reordered, until the target is reached or more bring nothing;
+    numbers of leaves rise until one costs more with the fewest rows than the cheapest that reaches the target, by
+    counts and by the clock.
+    """
+    entry, (count, dim) = built.entry, vectors.shape
+    reorders = sorted({min(round(goal.truth.k * each), count) for each in policy.reorder_grid})
     found: list[Measured] = []
     for leaves in sorted({min(each, entry.leaves) for each in policy.leaves_grid}):
         for reorder in reorders:
-            setting = CurvePoint(engine="scann", leaves=leaves, reorder=reorder, recall=0.0, search_us=0.0)
-            work = leaves * rows_per_leaf * _CODE_NS + reorder * _REORDER_NS
-            found.append(_measured(built, setting, goal, work))
+            effort = {"leaves": leaves, "reorder": reorder, "principal": entry.principal}
+            setting = CurvePoint(engine="scann", recall=0.0, search_us=0.0, **effort)
+            found.append(_measured(built, setting, goal, entry.work_ns(count, dim, leaves, reorder)))
             if found[-1].reaches(goal.target) or _brings_nothing(found):
                 break
         if found[-1].reaches(goal.target) and found[-1].point.reorder == reorders[0]:
@@ -209,11 +219,12 @@ def _brings_nothing(found: Sequence[Measured]) -> bool:
     return found[-1].point.recall < found[-2].point.recall + _ENOUGH
 
 
-def scann_entry(count: int, k: int, policy: IndexPolicy) -> ScannEntry:
-    """Say how ScaNN builds an index of `count` vectors; its efforts are set by every search."""
+def scann_entries(vectors: NDArray[np.float32], k: int, policy: IndexPolicy) -> list[ScannEntry]:
+    """Say how ScaNN may build an index of `vectors` (N, D), the best way first; its efforts are set by every search."""
+    count = len(vectors)
     leaves = policy.scann_leaves or max(round(2 * count**0.5), 1)
     soar = policy.scann_soar if count >= policy.scann_soar_from else None
-    return ScannEntry(
+    over_all = ScannEntry(
         leaves=leaves,
         block=policy.scann_block,
         soar=soar,
@@ -222,6 +233,8 @@ def scann_entry(count: int, k: int, policy: IndexPolicy) -> ScannEntry:
         reorder=k,
         sample=policy.scann_sample,
     )
+    axes = principal_axes(vectors, policy.scann_energy, policy.scann_sample)
+    return [over_all] if axes is None else [msgspec.structs.replace(over_all, principal=axes, block=1), over_all]
 
 
 def grown(built: Tree, point: CurvePoint, vectors: NDArray[np.float32], goal: Goal) -> ScannEntry:

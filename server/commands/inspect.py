@@ -122,18 +122,20 @@ def _built(index: IndexFacts) -> str:
         return f"; M {index.m}, ef_construction {index.ef_construction}"
     if index.scann:
         soar = "" if index.scann.soar is None else f", SOAR {index.scann.soar:g}"
-        return f"; {index.scann.leaves} leaves, a code for {index.scann.block} dimensions{soar}"
+        over = f"{index.scann.principal} principal axes" if index.scann.principal else f"{index.dim} dimensions"
+        return f"; {index.scann.leaves} leaves over {over}, {index.scann.block} to a code{soar}"
     return ""
 
 
 def _series(point: CurvePoint) -> tuple[object, ...]:
-    return point.engine, point.space, point.m, point.leaves
+    return point.engine, point.space, point.m, point.principal, point.leaves
 
 
 def _setting(point: CurvePoint) -> str:
     """An engine and its effort, as the bundle's own words have them."""
     if point.engine == "scann":
-        return f"scann leaves {point.leaves} reorder {point.reorder}"
+        axes = f" axes {point.principal}" if point.principal else ""
+        return f"scann{axes} leaves {point.leaves} reorder {point.reorder}"
     if point.engine == "exact":
         return "exact"
     m = f" M {point.m}" if point.m else ""

@@ -17,8 +17,8 @@ from server.inspector.bundles import ServedFiles
 
 _TYPE = "INTERACTION_TYPE_"
 _MEASURES = ("recall", "search_us")
-_KIND = ("space", "m")
-_IDENTITY = ("engine", *_KIND)
+_KIND_WORDS = {"space": "{}", "m": "M {}", "principal": "{} axes"}
+_IDENTITY = ("engine", *_KIND_WORDS)
 
 
 class Index(msgspec.Struct, frozen=True):
@@ -164,6 +164,6 @@ def _curves(entry: VectorEntry) -> list[Curve]:
     for point in entry.curve:
         settings = {key: value for key, value in msgspec.to_builtins(point).items() if value is not None}
         words = ", ".join(f"{key} {value}" for key, value in settings.items() if key not in (*_MEASURES, *_IDENTITY))
-        kind = " ".join(f"M {settings[key]}" if key == "m" else settings[key] for key in _KIND if key in settings)
+        kind = " ".join(_KIND_WORDS[key].format(settings[key]) for key in _KIND_WORDS if key in settings)
         points[settings["engine"], kind].append(CurvePoint(words, point.recall, point.search_us, entry.chosen(point)))
     return [Curve(engine, kind, measured) for (engine, kind), measured in sorted(points.items())]

@@ -22,12 +22,11 @@ from index_store.index import Index
 from index_store.index_entry import ScannEntry, VectorEntry
 from server.sources.base import NO_ROWS, NO_SCORES, Eligibility
 
-# What things cost in ns, as `make bench-sources` measures them over 1M x 101 floats; only their ratios matter.
+# What things cost in ns, as `make bench-sources` measures them over 1M x 101 floats; only their ratios matter, to one
+# another and to `ScannEntry.work_ns`.
 _GRAPH_NS = 2_400  # one more row of an HNSW search: as many nodes are visited as rows are kept
 _SCAN_NS = 100  # one row that lies anywhere: find it, gather its vector, score it
 _FLAT_NS = 15  # one row of an exact index, in sequence
-_CODE_NS = 2  # one row of a leaf that ScaNN searches, by its code
-_REORDER_NS = 130  # one row that ScaNN scores by its vector
 _ROWS_AT_ONCE = 32_768  # whose vectors are gathered and scored: a batch never takes more memory than that
 _GROWTH = 4
 _AS_MEASURED = 1.1
@@ -99,12 +98,6 @@ class Space(msgspec.Struct, frozen=True):
         near = np.searchsorted(self.rows, rows)
         near[near == self.size] = 0
         return np.asarray(near[self.rows[near] == rows], dtype=np.int64)
-
-
-def _tree_ns(entry: ScannEntry, size: int, leaves: float, reorder: float) -> float:
-    """Codes scanned and rows reordered by one search of an index over `size` vectors."""
-    rows_per_leaf = size * (1 if entry.soar is None else 2) / entry.leaves
-    return min(leaves, entry.leaves) * rows_per_leaf * _CODE_NS + reorder * _REORDER_NS
 
 
 class Hits(msgspec.Struct, frozen=True):
@@ -193,7 +186,7 @@ def _scan_is_cheaper(space: Space, eligible: Eligibility, fetch: int) -> bool:
         return rows * _SCAN_NS <= max(fetch, space.graph_ef) * _GRAPH_NS
     if space.scann is not None:
         effort = space.scann.effort(fetch, space.recall_k)
-        return rows * _SCAN_NS <= _tree_ns(space.scann, space.size, *effort)
+        return rows * _SCAN_NS <= space.scann.work_ns(space.size, space.vectors.shape[1], *effort)
     return rows * _SCAN_NS <= space.size * _FLAT_NS + fetch * _SCAN_NS
 
 
