@@ -61,24 +61,35 @@ image-check: image demo
 	$(call debian,podman=podman+catatonit+conmon runc=runc)
 	$(BIN)/python tests/image.py
 
-.PHONY: load dashboard rank
+.PHONY: load dashboard rank recall-drill
+
+# the server that these ask, its inspector, and how much load there is
+SERVER ?= 127.0.0.1:50051
+INSPECTOR ?= http://127.0.0.1:9465/
+RATES ?= 100,200,400
+SECONDS ?= 8
 
 ## load: a load test of the running demo server, as a table
 load: $(VENV)/.dev
-	$(BIN)/python -m loadtest $(BUNDLES)/online-retail/$$(cat $(BUNDLES)/online-retail/CURRENT) --rates 100,200,400 --seconds 8
+	$(BIN)/python -m loadtest $(BUNDLES)/online-retail/$$(cat $(BUNDLES)/online-retail/CURRENT) \
+	  --address $(SERVER) --rates $(RATES) --seconds $(SECONDS)
 
 ## dashboard: say where the running demo server shows live figures
 dashboard: $(VENV)/.run
-	@$(BIN)/python -c 'import urllib.request as u; u.urlopen("http://127.0.0.1:9465/", timeout=5)' \
-	  && echo 'http://127.0.0.1:9465/#/live' || { echo 'no inspector on port 9465: is `make run` going?'; exit 1; }
+	@$(BIN)/python -c 'import urllib.request as u; u.urlopen("$(INSPECTOR)", timeout=5)' 2>/dev/null \
+	  && echo '$(INSPECTOR)#/live' || { echo 'no inspector at $(INSPECTOR): is `make run` going?'; exit 1; }
 
 ## rank: ask the running demo server as a ranking service does
 rank: $(VENV)/.run
-	$(BIN)/python client/examples/ranking_service.py --once 'country=FR&items=22554,22556&n=10'
+	$(BIN)/python client/examples/ranking_service.py --shortlist $(SERVER) --once 'country=FR&items=22554,22556&n=10'
 
 ## smoke: train, publish, serve, compare answers with numpy, stop; unattended
 smoke: $(VENV)/.dev demo
 	$(BIN)/python tests/smoke.py deploy/demo.toml
+
+## recall-drill: how long until an index that has become worse is alerted on, by a real Prometheus; three minutes
+recall-drill: $(VENV)/.dev demo tools
+	$(BIN)/python tests/recall_drill.py
 
 .PHONY: bench bench-quick bench-compare soak
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -68,10 +68,15 @@ class ServerProcess:
 
 
 @contextmanager
-def serving(arguments: Sequence[str], timeout_s: float = 60) -> Iterator[tuple[ServerProcess, str, str]]:
+def serving(
+    arguments: Sequence[str],
+    timeout_s: float = 60,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[tuple[ServerProcess, str, str]]:
     """Run `shortlist serve ARGUMENTS` until it says that it serves; gives it, its gRPC address and its metrics URL."""
     command = [SHORTLIST, "serve", "--port", "0", "--metrics-port", "0", "--inspector-port", "-1", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=cwd, env=env)
     server = ServerProcess(process)
     try:
         match = server.wait_for(_SERVING.pattern, timeout_s)

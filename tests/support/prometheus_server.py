@@ -1,4 +1,4 @@
-"""A real Prometheus of Debian's package for tests, on a free port, with the rules of deploy/ in short."""
+"""A real Prometheus of Debian's package, on a free port, with the rules of deploy/ as they are or in short."""
 
 import json
 import math
@@ -18,7 +18,7 @@ from short_rules import shorten
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "rules"
-SCRAPE_MS = 1000
+OFTEN = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
 
 
 def tool(name: str) -> str:
@@ -30,17 +30,26 @@ def tool(name: str) -> str:
 
 
 class Prometheus:
-    """Scrapes `jobs` ({job: [host:port]}) and evaluates the rules, their durations divided by `factor`."""
+    """Scrapes `jobs` ({job: [host:port]}) and evaluates the rules, their durations divided by `factor`.
 
-    def __init__(self, folder: Path, jobs: Mapping[str, Sequence[str]], factor: float) -> None:
+    intervals: the section `global` of its configuration.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        jobs: Mapping[str, Sequence[str]],
+        factor: float = 1,
+        intervals: Mapping[str, str] = OFTEN,
+    ) -> None:
         self._folder = folder
         (folder / "rules").mkdir(parents=True)
         for path in RULES.glob("*.yml"):
-            (folder / "rules" / path.name).write_text(shorten(path.read_text(encoding="utf-8"), factor))
+            rules = path.read_text(encoding="utf-8")
+            (folder / "rules" / path.name).write_text(rules if factor == 1 else shorten(rules, factor))
         scrapes = [{"job_name": job, "static_configs": [{"targets": list(found)}]} for job, found in jobs.items()]
-        every = f"{SCRAPE_MS}ms"
         config = {
-            "global": {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every},
+            "global": dict(intervals),
             "rule_files": ["rules/*.yml"],
             "scrape_configs": scrapes,
         }

@@ -1,0 +1,257 @@
+"""Every command that a page prints is executed here, or is told where else it is."""
+
+import fnmatch
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+from page_commands import Block, blocks, commands, lines_of
+from running_server import ROOT
+from shop import Shop
+
+from index_store.content import BundleContent, Timeline
+from index_store.publish import publish
+from processes import ServerProcess, serving
+from tiny_bundle import POLICY
+from tiny_sources import full_content
+
+# What is not executed here: a pattern, why not, and which test or target does the same.
+ELSEWHERE = {
+    "make run": ("is `make demo` and `make serve`", "make smoke"),
+    "make MARCH=* run": ("compiles hnswlib; the image's Dockerfile compiles the same way", "make image-check"),
+    "make demo": ("three minutes of training", "make smoke"),
+    "make serve": ("has the demo's fixed ports; the server below has the same settings file", "make smoke"),
+    "make test": ("is this", "make test"),
+    "make smoke": ("trains the demo", "make smoke"),
+    "make lint": ("a minute", "make lint"),
+    "make tools": ("installs from Debian", "make test"),
+    "make image": ("minutes; needs root and buildah", "make image-check"),
+    "make image-check": ("minutes; needs root and podman", "make image-check"),
+    "make docs": ("is built strictly in its own test", "tests/docs/test_site.py"),
+    "make dashboards": ("writes into the repository; what it would write is compared", "tests/deploy/test_rules.py"),
+    "make recall-drill": ("three minutes; in short in the suite", "tests/deploy/test_prometheus.py"),
+    "make inspector-screenshots": ("needs the demo; the same browser and page", "tests/inspector/test_page_bench.py"),
+    "make bench": ("half an hour; one part of it, tiny", "tests/loadtest/test_bench.py"),
+    "python -m loadtest.bench --only *": ("half an hour; one part of it, tiny", "tests/loadtest/test_bench.py"),
+    "make bench-quick": ("a million items; over a few thousand", "tests/loadtest/test_bench_quick.py"),
+    "make bench-compare REV=*": ("makes another checkout; what it runs there", "tests/loadtest/test_bench_quick.py"),
+    "make bench-inspector": ("a million items; 200 countries in small", "tests/inspector/test_many_countries.py"),
+    "make bench-sources": ("a million items", "make bench-sources"),
+    "make bench-peers": ("hours; one peer, tiny", "tests/loadtest/test_peers.py"),
+    "make soak": ("two hours; two short runs", "tests/loadtest/test_soak.py"),
+    "python -m loadtest.bench_engines*": ("minutes; tiny", "tests/loadtest/test_bench_engines.py"),
+    "python -m loadtest.bench_request": ("a million items", "make bench"),
+    "shortlist-train run training/demo/*": ("three minutes of training", "make smoke"),
+    "shortlist* training/examples/movielens-1m/*": (
+        "needs MovieLens, and minutes; a tiny log instead",
+        "tests/training/test_served_evaluation.py",
+    ),
+    "*python -m loadtest.bench_encoders": ("minutes", "make bench"),
+    "shortlist-train reproduce*": ("hours; each system's parts, tiny", "tests/training/test_reproduction*.py"),
+    "pip install*": ("would change this environment; the Makefile installs the same packages", "make test"),
+    "docker build *": ("needs Docker's engine; buildah runs the same Dockerfile", "make image-check"),
+    "docker run *": ("needs Docker's engine; podman runs the same image as restricted", "make image-check"),
+    "podman run": ("a name, not a command line", "make image-check"),
+    "python tests/image.py *": ("needs the image", "make image-check"),
+    "kubectl [!k]*": ("needs a cluster; what `kubectl apply -k` sends is checked", "tests/deploy/test_manifests.py"),
+    "kubectl kustomize": ("with both overlays", "tests/deploy/test_manifests.py"),
+    "grpcurl *": ("is on no registry; its request is sent as JSON", "tests/docs/test_run_commands.py"),
+    "ghz *": ("is on no registry; its configuration is checked", "tests/deploy/test_load_tools.py"),
+    "protoc *": ("needs plugins of Go and Java; the proto compiles", "make check-proto"),
+    "ssh -L *": ("needs another machine", "tests/inspector/test_process.py"),
+    "shortlist --debug …": ("a name, not a command line", "tests/e2e/test_cli.py"),
+}
+# What is put for names that stand for the reader's own, and for ports that may be taken; {these} are the world's.
+FILLED_IN = {
+    r"BUNDLE": "build/bundles/online-retail/v1",
+    r"ROOT/NAME/VERSION": "build/bundles/online-retail/v1",
+    r"online-retail/VERSION": "online-retail/v1",
+    r"\b(your|PROJECT)\.toml|\bCONFIG\b": "shop.toml",
+    r"SETTINGS\.toml": "settings.toml",
+    r"^shortlist-train run$": "shortlist-train run shop.toml",
+    r"evaluate shop\.toml --serve \S+": "evaluate shop.toml --serve {shop}",
+    r"127\.0\.0\.1:50051|(?<=--address )…": "{address}",
+    r"--server-pid (PID|…)": "--server-pid {pid}",
+    r"^(kill -HUP)$": r"\1 {pid}",
+    r"^(ps -o comm)$": r"\1 {pid}",
+    r"^(shortlist (query|health))\b": r"\1 --address {address}",
+    r"^(shortlist query (?!.*--country).*?)( --user)?$": r"\1 --country FR --user 12413",
+    r"^(shortlist verify|shortlist inspect)$": r"\1 build/bundles/online-retail",
+    r"^((?:\w+=\S+ )?shortlist serve)$": r"\1 --config deploy/demo.toml",
+    r"^((?:\w+=\S+ )?shortlist serve (?!.*--print-config).*)$": r"\1 --port 0 --metrics-port 0 --inspector-port -1",
+    r"^(python -m loadtest)$": r"\1 build/bundles/online-retail/v1",
+    r"^(python -m loadtest (?!.*--address).*)$": r"\1 --address {address}",
+    r"^make": "make --old-file=.venv/.run --old-file=.venv/.dev",
+}
+# Less of the same, so that it takes seconds.
+SHORTER = {
+    r"(python -m loadtest .*?)(--rates \S+ --seconds \d+)?$": r"\1 --rates 20 --seconds 0.5 --warm-up 0.2",
+    r"RATE=200 -e SECONDS=30": "RATE=20 -e SECONDS=1 -e P99_MS=10000 -e DEADLINE=10s",
+    r"^locust .*": r"\g<0> --headless --users 2 --run-time 2s --deadline 10",
+    r"bench_metrics$": "bench_metrics --rounds 2",
+    r"loadtest\.clients$": "loadtest.clients --calls 200 --runs 1",
+    r"loadtest\.fit .*": r"\g<0> --reference 2000",
+    r"docker compose (.*) up --build": r"docker-compose \1 config --quiet",
+    r"kubectl apply -k": "kubectl kustomize",
+}
+# Commands whose files another command makes.
+FIRST = {"build/load/requests.json": "python -m loadtest.payloads build/bundles/online-retail"}
+# What an indented block has that is no command but a drawing.
+DRAWN = re.compile(r"[→─│└]|<root>")
+# Lines as GroupLens has them.
+MOVIELENS = {
+    "ratings": "1::1193::5::978300760\n",
+    "users": "1::F::1::10::48067\n",
+    "movies": "1::Toy Story (1995)::Animation|Children's|Comedy\n",
+}
+_TIMEOUT_S = 100
+_BASH = shutil.which("bash") or "bash"
+
+
+@dataclass
+class World:
+    """A folder like the repository's, with a small bundle in the demo's place, and a server of it."""
+
+    folder: Path
+    server: ServerProcess
+    address: str
+    inspector: str
+    stack: ExitStack
+    results: dict[str, "subprocess.CompletedProcess[str]"] = field(default_factory=dict)
+
+    def run(self, command: str) -> "subprocess.CompletedProcess[str]":
+        """Run it in the folder, with the environment's programs; once, however often it is asked for."""
+        if command not in self.results:
+            path = f"{self.folder / '.venv/bin'}{os.pathsep}{os.environ['PATH']}"
+            makes = {"SERVER": self.address, "INSPECTOR": self.inspector, "RATES": "20", "SECONDS": "0.5"}
+            self.results[command] = subprocess.run(
+                [_BASH, "-ec", command],
+                cwd=self.folder,
+                env={**os.environ, "PATH": path, **makes},
+                capture_output=True,
+                text=True,
+                timeout=_TIMEOUT_S,
+                check=False,
+            )
+        return self.results[command]
+
+    @cached_property
+    def shop(self) -> str:
+        """The address of a server of what `shortlist-train run your.toml` publishes."""
+        run = self.run("shortlist-train run shop.toml")
+        assert run.returncode == 0, run.stdout + run.stderr
+        options = ["--config", "settings.toml", "--workers", "1"]
+        return self.stack.enter_context(serving(options, cwd=self.folder))[1]
+
+    def filled_in(self, command: str) -> str:
+        """Put what the tables say."""
+        for table in (FILLED_IN, SHORTER):
+            for pattern, text in table.items():
+                command = re.sub(pattern, text, command)
+        own = {"address": self.address, "pid": str(self.server.process.pid)}
+        if "{shop}" in command:
+            own["shop"] = self.shop
+        return re.sub(r"\{(address|pid|shop)\}", lambda match: own[match[1]], command)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Everything served."""
+    folder = tmp_path_factory.mktemp("reader")
+    for path in ROOT.iterdir():
+        if path.name not in {"build", "deploy", ".git", ".venv"}:
+            (folder / path.name).symlink_to(path)
+    shutil.copytree(ROOT / "deploy", folder / "deploy")
+    (folder / ".venv").symlink_to(sys.prefix)
+    publish(demo_content(), root=folder / "build/bundles", name="online-retail", version="v1", policy=POLICY)
+    Shop(folder).write()
+    (folder / "settings.toml").write_text(
+        '[bundle]\nroot = "build/bundles"\nname = "shop"\n[server]\ndrain_delay_s = 0\n'
+    )
+    (folder / "ml-1m").mkdir()
+    for name, line in MOVIELENS.items():
+        (folder / "ml-1m" / f"{name}.dat").write_text(line * 3, encoding="latin-1")
+    with ExitStack() as stack:
+        options = ["--config", "deploy/demo.toml", "--inspector-port", "0"]
+        server, address, _ = stack.enter_context(serving(options, cwd=folder))
+        inspector = server.wait_for(r"inspector (http\S+?)[\s,]*$")[1]
+        yield World(folder, server, address, inspector, stack)
+
+
+def demo_content() -> BundleContent:
+    """A small bundle with the items and the sample user that the pages name."""
+    content = full_content(1)
+    country = content.countries["FR"]
+    named = ["22554", "22556", "22551", "POST"]
+    keys = [*named, *(country.keys or [])[len(named) :]]
+    user = Timeline("12413", "FR", [int(item) for item in country.item_ids[:6]], [5, 5, 1, 1, 2, 5])
+    countries = {**content.countries, "FR": replace(country, keys=keys)}
+    return replace(content, countries=countries, timelines=[*content.timelines, user])
+
+
+def _elsewhere(command: str) -> bool:
+    return any(fnmatch.fnmatchcase(command, pattern) for pattern in ELSEWHERE)
+
+
+RUN = [command for command in commands() if not _elsewhere(command)]
+
+
+def test_every_block_is_understood() -> None:
+    """An indented one has a command in every line, or is a drawing."""
+    known = set(commands())
+    for block in blocks():
+        if block.indented and not DRAWN.search(block.text):
+            unknown = [line for line in lines_of(block) if line.replace(".venv/bin/", "") not in known]
+            assert [line for line in unknown if line] == [], block.page
+
+
+@pytest.mark.parametrize("pattern", ELSEWHERE)
+def test_what_is_executed_elsewhere_is(pattern: str) -> None:
+    """The command is still printed, and the test or target that stands in for it exists."""
+    instead = ELSEWHERE[pattern][1]
+    assert fnmatch.filter(commands(), pattern)
+    if instead.startswith("make "):
+        assert re.search(rf"^{instead.removeprefix('make ')}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    else:
+        assert list(ROOT.glob(instead))
+
+
+@pytest.mark.parametrize("command", RUN)
+def test_a_printed_command_runs(world: World, command: str) -> None:
+    """It ends with exit code 0; a server serves, and ends so when it is told to."""
+    filled = world.filled_in(command)
+    if "shortlist serve" in filled and "--print-config" not in filled:
+        assert serve(world, filled) == 0
+        return
+    for file, first in FIRST.items():
+        if file in filled:
+            assert world.run(first).returncode == 0
+    result = world.run(filled)
+    assert result.returncode == 0, f"{filled}\n{result.stdout}{result.stderr}"
+
+
+def serve(world: World, command: str) -> int:
+    """Run a server until it serves, and give its exit code after SIGTERM."""
+    variables, _, arguments = command.partition("shortlist serve")
+    settings = dict(each.split("=", 1) for each in variables.split())
+    with serving(arguments.split(), cwd=world.folder, env={**os.environ, **settings}) as (server, _, _):
+        return server.stop()
+
+
+@pytest.mark.parametrize("block", [each for each in blocks() if each.language == "python"], ids=lambda each: each.page)
+def test_a_printed_example_runs(world: World, block: Block) -> None:
+    """As a program of its own, with the server's address and time enough on a busy machine."""
+    program = block.text.replace("=0.05", "=10").replace("127.0.0.1:50051", world.address)
+    program = program.replace(f'Client("{world.address}")', f'Client("{world.address}", timeout_s=10)')
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=world.folder, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert run.returncode == 0, run.stderr
