@@ -75,8 +75,8 @@ class NativeEdge:
     async def stop(self, grace_s: float) -> None:
         """Accept nothing new, give calls in flight `grace_s` seconds, then tell clients to connect again.
 
-        The front tells them only when it closes (GOAWAY with the last call it took), so it closes as soon as nothing
-        waits; a call that is on its way then was not begun, and its client sends it again.
+        The front tells them only when it closes (GOAWAY with the last call it took), so it closes as soon as no call
+        is open; one that is on its way then was not begun, and its client sends it again.
         """
         deadline = time.monotonic() + grace_s
         self.stop_listening()

@@ -17,6 +17,7 @@ from pygrpc_native import EVENT_CALL, NativeGrpcFront
 from server.exit_codes import FAILED
 from server.native.call import TOO_MANY, Call, deadline_of, too_large
 from server.native.desk import Desk
+from server.native.served import open_calls
 from server.observe import Observer
 from server.settings import Settings
 from server.transport import Served
@@ -29,6 +30,9 @@ _LOG = logging.getLogger(__name__)
 _TAKE_AT_MOST = 1 << 16
 # how soon an idle loop hears that the process ends; each round costs some 20 µs of CPU
 _IDLE_ROUND_MS = 100
+# at the end: how long nothing has to come in for all to be answered, and from when on a moment is enough
+_LAST_ROUND_MS = 20
+_LAST_ROUNDS_S = 0.25
 
 
 class CallLoop:
@@ -58,6 +62,7 @@ class CallLoop:
     def _run(self) -> None:
         try:
             self._answer_until_ending()
+            self._answer_the_last()
             # at once: a call that comes in between is lost
             self._front.close()
         except BaseException:
@@ -68,12 +73,24 @@ class CallLoop:
 
     def _answer_until_ending(self) -> None:
         receive = self._front.recv_batch_details
-        while True:
-            ending = self._ending.is_set()
-            events = receive(_TAKE_AT_MOST, 0 if ending else _IDLE_ROUND_MS)
+        while not self._ending.is_set():
+            events = receive(_TAKE_AT_MOST, _IDLE_ROUND_MS)
             if events:
                 self._answer(events)
-            elif ending or events is None:
+
+    def _answer_the_last(self) -> None:
+        """Answer until no call is open and none comes in; under load, until that is so for a moment.
+
+        Closing cuts calls that the front has read and not yet handed over, and answers that it has and not yet sent:
+        its thread may have to wait for the processor.
+        """
+        patient_until = time.monotonic() + _LAST_ROUNDS_S
+        while True:
+            patient = time.monotonic() < patient_until
+            events = self._front.recv_batch_details(_TAKE_AT_MOST, _LAST_ROUND_MS if patient else 1)
+            if events:
+                self._answer(events)
+            elif events is None or not open_calls(self._front):
                 return
 
     def _answer(self, events: Sequence["DetailedEvent"]) -> None:

@@ -1,4 +1,4 @@
-"""What the front itself has counted: how long calls took from their arrival to their reply, waiting included."""
+"""What the front itself has counted: how long calls took from their arrival to their reply, and which are open."""
 
 from bisect import bisect_left
 from itertools import accumulate
@@ -24,3 +24,14 @@ def show_served(front: NativeGrpcFront, metrics: WorkerMetrics) -> None:
             within = [upto[end] for end in ends]
             counts = [high - low for low, high in zip([0, *within], [*within, upto[-1]], strict=True)]
             metrics.served(index, counts, round(sum(status["sum"] for status in statuses) * 1e9))
+
+
+def open_calls(front: NativeGrpcFront) -> int:
+    """Count the calls whose headers have come and whose answer has not been handed to HTTP/2."""
+    counted = front.metrics()
+    if counted is None:
+        return 0
+    return sum(
+        each["started"] - sum(status["count"] for status in each["status"].values())
+        for each in counted["methods"].values()
+    )

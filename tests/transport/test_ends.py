@@ -1,5 +1,6 @@
 """How a process leaves: in peace, with work in hand, in favour of another, and when its own code fails."""
 
+import select
 import signal
 import threading
 import time
@@ -33,6 +34,22 @@ def test_a_call_in_hand_is_answered(start: Start) -> None:
         assert pb.RetrieveResponse.FromString(held.result()).bundle_version == "toy"
         statuses = {client.wait_for_end(stream).status for stream in streams}
         assert statuses <= ({"0"} if server.transport == "native" else {"0", "1"})  # grpc/grpc#41785
+        assert server.process.wait(10) == 0
+
+
+def test_a_call_that_is_still_being_sent_is_answered(start: Start) -> None:
+    """SIGTERM between the two halves of a request: it counts as in flight, though nothing waits to be worked on."""
+    message = framed(ask())
+    with start() as server, H2Client(server.port) as client:
+        stream = client.begin(RETRIEVE)
+        client.write(stream, message[:7], end=False)
+        client.flush()
+        server.process.send_signal(signal.SIGTERM)
+        eventually(lambda: not _listens(server))
+        # until the client is told to go, or longer than an idle process takes to notice that it ends
+        select.select([client.socket], [], [], 0.3)
+        client.write(stream, message[7:])
+        assert client.wait_for_end(stream).status == "0"
         assert server.process.wait(10) == 0
 
 
