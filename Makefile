@@ -37,9 +37,11 @@ debian = @missing=""; for each in $(1); do \
 	  command -v $${each%%=*} >/dev/null || missing="$$missing $$(echo $${each\#*=} | tr + ' ')"; done; \
 	test -z "$$missing" || $(MAKE) --no-print-directory install-debian PACKAGES="$$missing"
 
-## tools: what the tests take from Debian: h2load, Prometheus with promtool, Chromium; without h2load its tests are skipped
+## tools: what the tests take from Debian: h2load, Prometheus with promtool, Chromium, protoc; without h2load its tests are skipped
 tools:
-	$(call debian,h2load=nghttp2-client promtool=prometheus chromium=chromium chromedriver=chromium-driver+fonts-dejavu-core)
+	$(call debian,h2load=nghttp2-client promtool=prometheus chromium=chromium chromedriver=chromium-driver+fonts-dejavu-core \
+	  protoc=protobuf-compiler protoc-gen-go=protoc-gen-go protoc-gen-go-grpc=protoc-gen-go-grpc \
+	  grpc_java_plugin=protobuf-compiler-grpc-java-plugin)
 
 install-debian:
 	@echo "installing from Debian:$(PACKAGES)"

@@ -3,6 +3,7 @@
 import fnmatch
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+import grpc
 import pytest
+from google.protobuf import json_format
 from page_commands import Block, blocks, commands, lines_of
 from running_server import ROOT
 from shop import Shop
@@ -20,6 +23,9 @@ from shop import Shop
 from index_store.content import BundleContent, Timeline
 from index_store.publish import publish
 from processes import ServerProcess, serving
+from protos.retrieval.v1 import retrieval_pb2
+from server.settings import load_settings
+from shortlist_training.config import LoadedProject
 from tiny_bundle import POLICY
 from tiny_sources import full_content
 
@@ -63,9 +69,8 @@ ELSEWHERE = {
     "python tests/image.py *": ("needs the image", "make image-check"),
     "kubectl [!k]*": ("needs a cluster; what `kubectl apply -k` sends is checked", "tests/deploy/test_manifests.py"),
     "kubectl kustomize": ("with both overlays", "tests/deploy/test_manifests.py"),
-    "grpcurl *": ("is on no registry; its request is sent as JSON", "tests/docs/test_run_commands.py"),
+    "grpcurl *": ("has no kept package; its request is sent by grpcio", "tests/docs/test_run_commands.py"),
     "ghz *": ("is on no registry; its configuration is checked", "tests/deploy/test_load_tools.py"),
-    "protoc *": ("needs plugins of Go and Java; the proto compiles", "make check-proto"),
     "ssh -L *": ("needs another machine", "tests/inspector/test_process.py"),
     "shortlist --debug …": ("a name, not a command line", "tests/e2e/test_cli.py"),
 }
@@ -103,7 +108,12 @@ SHORTER = {
     r"kubectl apply -k": "kubectl kustomize",
 }
 # Commands whose files another command makes.
-FIRST = {"build/load/requests.json": "python -m loadtest.payloads build/bundles/online-retail"}
+FIRST = {
+    "build/load/requests.json": "python -m loadtest.payloads build/bundles/online-retail",
+    "settings.toml": "shortlist-train run shop.toml",
+    "protoc -I.": "mkdir -p gen",
+    "overlays/mine": "cp -r deploy/kubernetes/overlays/example deploy/kubernetes/overlays/mine",
+}
 # What an indented block has that is no command but a drawing.
 DRAWN = re.compile(r"[→─│└]|<root>")
 # Lines as GroupLens has them.
@@ -228,12 +238,12 @@ def test_what_is_executed_elsewhere_is(pattern: str) -> None:
 def test_a_printed_command_runs(world: World, command: str) -> None:
     """It ends with exit code 0; a server serves, and ends so when it is told to."""
     filled = world.filled_in(command)
+    for file, first in FIRST.items():
+        if file in filled and first != command:
+            assert world.run(first).returncode == 0
     if "shortlist serve" in filled and "--print-config" not in filled:
         assert serve(world, filled) == 0
         return
-    for file, first in FIRST.items():
-        if file in filled:
-            assert world.run(first).returncode == 0
     result = world.run(filled)
     assert result.returncode == 0, f"{filled}\n{result.stdout}{result.stderr}"
 
@@ -255,3 +265,29 @@ def test_a_printed_example_runs(world: World, block: Block) -> None:
         [sys.executable, "-c", program], cwd=world.folder, capture_output=True, text=True, timeout=60, check=False
     )
     assert run.returncode == 0, run.stderr
+
+
+def test_the_printed_grpcurl_request_is_one(world: World) -> None:
+    """Its JSON is a message of the proto that the server answers, and its method is one."""
+    for command in fnmatch.filter(commands(), "grpcurl *"):
+        _, _, _, data, _, method = shlex.split(command)
+        request = json_format.Parse(data, retrieval_pb2.RetrieveRequest())
+        service, _, name = method.partition("/")
+        assert name in retrieval_pb2.DESCRIPTOR.services_by_name[service.rpartition(".")[2]].methods_by_name
+        with grpc.insecure_channel(world.address) as channel:
+            reply = channel.unary_unary(f"/{method}")(request.SerializeToString(), timeout=10)
+        assert len(retrieval_pb2.RetrieveResponse.FromString(reply).candidates) == request.k
+
+
+def test_printed_settings_are_settings(tmp_path: Path) -> None:
+    """Blocks of TOML are read as the files that they are parts of: a server's settings, or a project."""
+    of: dict[str, list[str]] = {}
+    for block in blocks():
+        if block.language == "toml":
+            of.setdefault(block.page, []).append(block.text)
+    assert set(of) == {"training/README.md", "docs/configuration.md", "docs/engines.md"}
+    settings, project = tmp_path / "settings.toml", tmp_path / "project.toml"
+    settings.write_text("".join(of["docs/configuration.md"]))
+    assert "feed" in load_settings(settings, {}, {}).profiles
+    project.write_text("".join([*of["training/README.md"], *of["docs/engines.md"]]))
+    assert LoadedProject.read(project).project.index_policy().recall_target == 0.98

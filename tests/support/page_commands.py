@@ -16,7 +16,7 @@ PAGES = (
 )
 # A line that begins with none of these is no command. Whoever prints another program adds it here.
 PROGRAMS = (
-    *("make", "shortlist", "shortlist-train", "python", "pip", "cp", "curl", "kill", "ps", "ssh", "taskset"),
+    *("make", "shortlist", "shortlist-train", "python", "pip", "cp", "mkdir", "curl", "kill", "ps", "ssh", "taskset"),
     *("docker", "podman", "buildah", "kubectl", "promtool", "protoc", "grpcurl", "ghz", "k6", "locust"),
 )
 _COMMAND = re.compile(rf"(?:\w+=\S+ )*(?:\.venv/bin/)?(?:{'|'.join(PROGRAMS)})(?= )")
