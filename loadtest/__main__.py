@@ -1,6 +1,7 @@
 """`python -m loadtest`: a rate ladder against a running server, as a table or as JSON."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -9,24 +10,26 @@ from rich.console import Console
 from rich.table import Table
 
 from loadtest.drive import Target, open_loop
+from loadtest.h2 import ServerGoneError
 from loadtest.outcome import Outcome
 from loadtest.workload import requests_of
 
 _METHOD = "/retrieval.v1.Retrieval/Retrieve"
 _HEADINGS = {
-    "offered_rate": "offered/s",
-    "achieved_rate": "got/s",
-    "errors": "errors",
-    "p50_ms": "p50 ms",
-    "p90_ms": "p90 ms",
-    "p99_ms": "p99 ms",
-    "p99_9_ms": "p99.9 ms",
-    "late_p99_ms": "late ms",
-    "server_cpu_us": "CPU µs",
-    "client_share": "client's share",
+    "offered_rate": "offered\n/s",
+    "achieved_rate": "got\n/s",
+    "errors": "failed",
+    "p50_ms": "p50\nms",
+    "p90_ms": "p90\nms",
+    "p99_ms": "p99\nms",
+    "p99_9_ms": "p99.9\nms",
+    "late_p99_ms": "late\nms",
+    "server_cpu_us": "CPU\nµs",
+    "client_share": "client\nshare",
 }
 _SEED = 7
 _DRAWN = 5000
+_NO_SERVER = 8  # as `shortlist` has it
 
 
 def main(
@@ -43,23 +46,33 @@ def main(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines instead of a table.")] = False,
 ) -> None:
-    """Send at planned times and measure from them. Exits 1 if any call failed."""
+    """Send at planned times and measure from them. Exits 1 if any call failed, 8 if no server is there."""
     requests = requests_of(bundle, count=_DRAWN, k=k, max_history=history, profile=profile, seed=_SEED)
     ladder = [float(rate) for rate in rates.split(",")]
     target = Target(address, _METHOD, requests, [server_pid] if server_pid else [])
     outcomes = []
-    with Console(stderr=True).status("warming up") as status:
-        for rate in ladder:
-            status.update(f"{rate:g} requests per second for {seconds:g} s")
-            outcomes.append(
-                open_loop(target, rate=rate, seconds=seconds, connections=connections, warm_up_s=warm_up, seed=_SEED)
-            )
+    try:
+        with Console(stderr=True).status("warming up") as status:
+            for rate in ladder:
+                status.update(f"{rate:g} requests per second for {seconds:g} s")
+                run = open_loop(
+                    target, rate=rate, seconds=seconds, connections=connections, warm_up_s=warm_up, seed=_SEED
+                )
+                outcomes.append(run)
+    except ServerGoneError as error:
+        typer.echo(f"loadtest: {error}; is the server running there?", err=True)
+        raise typer.Exit(_NO_SERVER) from error
     if as_json:
         for outcome in outcomes:
             typer.echo(json.dumps(outcome.to_json()))
     else:
         Console().print(_table(outcomes, connections))
-    if any(outcome.errors for outcome in outcomes):
+    failed = Counter[str]()
+    for outcome in outcomes:
+        failed.update({status: count for status, count in outcome.statuses.items() if status != "OK"})
+    if failed:
+        kinds = ", ".join(f"{count:,} {status}" for status, count in failed.most_common())
+        typer.echo(f"loadtest: calls failed: {kinds}. Was it more than the server takes?", err=True)
         raise typer.Exit(1)
 
 

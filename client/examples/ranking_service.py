@@ -87,7 +87,10 @@ def main() -> None:
     parser.add_argument("--once", metavar="QUERY", help="print the answer to one such query and end")
     asked = parser.parse_args()
     with Client(asked.shortlist, timeout_s=0.2) as client:
-        client.wait_until_serving()
+        try:
+            client.wait_until_serving(within_s=5)
+        except UnavailableError as error:
+            parser.exit(1, f"{error.details}; start the server first\n")
         if asked.once is not None:
             print(RankingService(client).ask(asked.once), end="")  # noqa: T201 - for people
             return

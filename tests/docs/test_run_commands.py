@@ -4,30 +4,22 @@ import fnmatch
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 
 import grpc
 import pytest
 from google.protobuf import json_format
 from page_commands import Block, blocks, commands, lines_of
+from reader import Reader, reader
 from running_server import ROOT
-from shop import Shop
 
-from index_store.content import BundleContent, Timeline
-from index_store.publish import publish
-from processes import ServerProcess, serving
+from processes import serving
 from protos.retrieval.v1 import retrieval_pb2
 from server.settings import load_settings
 from shortlist_training.config import LoadedProject
-from tiny_bundle import POLICY
-from tiny_sources import full_content
 
 # What is not executed here: a pattern, why not, and which test or target does the same.
 ELSEWHERE = {
@@ -116,95 +108,21 @@ FIRST = {
 }
 # What an indented block has that is no command but a drawing.
 DRAWN = re.compile(r"[→─│└]|<root>")
-# Lines as GroupLens has them.
-MOVIELENS = {
-    "ratings": "1::1193::5::978300760\n",
-    "users": "1::F::1::10::48067\n",
-    "movies": "1::Toy Story (1995)::Animation|Children's|Comedy\n",
-}
-_TIMEOUT_S = 100
-_BASH = shutil.which("bash") or "bash"
 
 
-@dataclass
-class World:
-    """A folder like the repository's, with a small bundle in the demo's place, and a server of it."""
-
-    folder: Path
-    server: ServerProcess
-    address: str
-    inspector: str
-    stack: ExitStack
-    results: dict[str, "subprocess.CompletedProcess[str]"] = field(default_factory=dict)
-
-    def run(self, command: str) -> "subprocess.CompletedProcess[str]":
-        """Run it in the folder, with the environment's programs; once, however often it is asked for."""
-        if command not in self.results:
-            path = f"{self.folder / '.venv/bin'}{os.pathsep}{os.environ['PATH']}"
-            makes = {"SERVER": self.address, "INSPECTOR": self.inspector, "RATES": "20", "SECONDS": "0.5"}
-            self.results[command] = subprocess.run(
-                [_BASH, "-ec", command],
-                cwd=self.folder,
-                env={**os.environ, "PATH": path, **makes},
-                capture_output=True,
-                text=True,
-                timeout=_TIMEOUT_S,
-                check=False,
-            )
-        return self.results[command]
-
-    @cached_property
-    def shop(self) -> str:
-        """The address of a server of what `shortlist-train run your.toml` publishes."""
-        run = self.run("shortlist-train run shop.toml")
-        assert run.returncode == 0, run.stdout + run.stderr
-        options = ["--config", "settings.toml", "--workers", "1"]
-        return self.stack.enter_context(serving(options, cwd=self.folder))[1]
-
-    def filled_in(self, command: str) -> str:
-        """Put what the tables say."""
-        for table in (FILLED_IN, SHORTER):
-            for pattern, text in table.items():
-                command = re.sub(pattern, text, command)
-        own = {"address": self.address, "pid": str(self.server.process.pid)}
-        if "{shop}" in command:
-            own["shop"] = self.shop
-        return re.sub(r"\{(address|pid|shop)\}", lambda match: own[match[1]], command)
+def filled_in(world: Reader, command: str) -> str:
+    """Put what the tables say."""
+    for table in (FILLED_IN, SHORTER):
+        for pattern, text in table.items():
+            command = re.sub(pattern, text, command)
+    return re.sub(r"\{(address|pid|shop)\}", lambda match: str(getattr(world, match[1])), command)
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     """Everything served."""
-    folder = tmp_path_factory.mktemp("reader")
-    for path in ROOT.iterdir():
-        if path.name not in {"build", "deploy", ".git", ".venv"}:
-            (folder / path.name).symlink_to(path)
-    shutil.copytree(ROOT / "deploy", folder / "deploy")
-    (folder / ".venv").symlink_to(sys.prefix)
-    publish(demo_content(), root=folder / "build/bundles", name="online-retail", version="v1", policy=POLICY)
-    Shop(folder).write()
-    (folder / "settings.toml").write_text(
-        '[bundle]\nroot = "build/bundles"\nname = "shop"\n[server]\ndrain_delay_s = 0\n'
-    )
-    (folder / "ml-1m").mkdir()
-    for name, line in MOVIELENS.items():
-        (folder / "ml-1m" / f"{name}.dat").write_text(line * 3, encoding="latin-1")
-    with ExitStack() as stack:
-        options = ["--config", "deploy/demo.toml", "--inspector-port", "0"]
-        server, address, _ = stack.enter_context(serving(options, cwd=folder))
-        inspector = server.wait_for(r"inspector (http\S+?)[\s,]*$")[1]
-        yield World(folder, server, address, inspector, stack)
-
-
-def demo_content() -> BundleContent:
-    """A small bundle with the items and the sample user that the pages name."""
-    content = full_content(1)
-    country = content.countries["FR"]
-    named = ["22554", "22556", "22551", "POST"]
-    keys = [*named, *(country.keys or [])[len(named) :]]
-    user = Timeline("12413", "FR", [int(item) for item in country.item_ids[:6]], [5, 5, 1, 1, 2, 5])
-    countries = {**content.countries, "FR": replace(country, keys=keys)}
-    return replace(content, countries=countries, timelines=[*content.timelines, user])
+    with reader(tmp_path_factory.mktemp("reader")) as found:
+        yield found
 
 
 def _elsewhere(command: str) -> bool:
@@ -235,9 +153,9 @@ def test_what_is_executed_elsewhere_is(pattern: str) -> None:
 
 
 @pytest.mark.parametrize("command", RUN)
-def test_a_printed_command_runs(world: World, command: str) -> None:
+def test_a_printed_command_runs(world: Reader, command: str) -> None:
     """It ends with exit code 0; a server serves, and ends so when it is told to."""
-    filled = world.filled_in(command)
+    filled = filled_in(world, command)
     for file, first in FIRST.items():
         if file in filled and first != command:
             assert world.run(first).returncode == 0
@@ -248,7 +166,7 @@ def test_a_printed_command_runs(world: World, command: str) -> None:
     assert result.returncode == 0, f"{filled}\n{result.stdout}{result.stderr}"
 
 
-def serve(world: World, command: str) -> int:
+def serve(world: Reader, command: str) -> int:
     """Run a server until it serves, and give its exit code after SIGTERM."""
     variables, _, arguments = command.partition("shortlist serve")
     settings = dict(each.split("=", 1) for each in variables.split())
@@ -257,7 +175,7 @@ def serve(world: World, command: str) -> int:
 
 
 @pytest.mark.parametrize("block", [each for each in blocks() if each.language == "python"], ids=lambda each: each.page)
-def test_a_printed_example_runs(world: World, block: Block) -> None:
+def test_a_printed_example_runs(world: Reader, block: Block) -> None:
     """As a program of its own, with the server's address and time enough on a busy machine."""
     program = block.text.replace("=0.05", "=10").replace("127.0.0.1:50051", world.address)
     program = program.replace(f'Client("{world.address}")', f'Client("{world.address}", timeout_s=10)')
@@ -267,7 +185,7 @@ def test_a_printed_example_runs(world: World, block: Block) -> None:
     assert run.returncode == 0, run.stderr
 
 
-def test_the_printed_grpcurl_request_is_one(world: World) -> None:
+def test_the_printed_grpcurl_request_is_one(world: Reader) -> None:
     """Its JSON is a message of the proto that the server answers, and its method is one."""
     for command in fnmatch.filter(commands(), "grpcurl *"):
         _, _, _, data, _, method = shlex.split(command)
@@ -291,3 +209,15 @@ def test_printed_settings_are_settings(tmp_path: Path) -> None:
     assert "feed" in load_settings(settings, {}, {}).profiles
     project.write_text("".join([*of["training/README.md"], *of["docs/engines.md"]]))
     assert LoadedProject.read(project).project.index_policy().recall_target == 0.98
+
+
+@pytest.mark.parametrize("target", ["load", "rank", "dashboard"])
+def test_without_a_server_a_line_says_so(world: Reader, target: str) -> None:
+    """No traceback: what is missing, and where it was looked for."""
+    command = (
+        f"make --old-file=.venv/.run --old-file=.venv/.dev {target} SERVER=127.0.0.1:1 INSPECTOR=http://127.0.0.1:1/"
+    )
+    result = world.run(command)
+    assert result.returncode != 0
+    assert "127.0.0.1:1" in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr

@@ -32,8 +32,8 @@ function draw(evidence, candidate, interactions, across) {
   const height = top + Math.max(rows * ROW, 96) + 8;
   const middle = top + (height - top - 8) / 2;
   const narrow = across < 620;
-  const side = narrow ? 60 : 132;
-  const gap = narrow ? 28 : Math.min(180, across * 0.16);
+  const side = narrow ? 70 : 132;
+  const gap = narrow ? 22 : Math.min(180, across * 0.16);
   const at = { left: side, box: side + gap, boxEnd: across - side - gap, right: across - side };
   const weights = range(evidence.paths.map((path) => path.weight));
   const similarities = range(evidence.paths.map((path) => path.similarity));
