@@ -1,5 +1,6 @@
 """Fixtures of the server's tests: published tiny bundles and one shared real server."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -93,11 +94,9 @@ def full_server(full_root: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture
-def root(tmp_path: Path, content: BundleContent) -> Path:
+def root(tmp_path: Path, shared_root: Path) -> Path:
     """A bundle root of the test's own, with version v1."""
-    folder = tmp_path / "bundles"
-    publish(content, root=folder, name=NAME, version="v1", policy=POLICY)
-    return folder
+    return shutil.copytree(shared_root, tmp_path / "bundles")
 
 
 @pytest.fixture

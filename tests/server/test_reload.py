@@ -1,19 +1,22 @@
 """Reload on SIGHUP: hand-over to a good bundle, and every reason to keep the old one."""
 
+import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 from load import load, outcomes
-from running_server import RunningServer, eventually, request
+from running_server import RunningServer, eventually
+from running_server import request as retrieve
 
 from damage_tools import Damage, flip, reseal, truncate
 from index_store.content import BundleContent
 from index_store.location import set_current
+from index_store.publish import publish
 from protos.retrieval.v1 import retrieval_pb2 as pb
-from tiny_bundle import tiny_content
+from tiny_bundle import POLICY, tiny_content
 
 Start = Callable[..., RunningServer]
 Publish = Callable[[str, BundleContent], Path]
@@ -71,7 +74,7 @@ def test_counters_do_not_fall_over_a_reload(start: Start, publish_version: Publi
         seen = 0.0
         for version, seed in (("v2", 2), ("v3", 3), ("v4", 4)):
             with server.stub() as stub:
-                stub.Retrieve(request())
+                stub.Retrieve(retrieve())
             publish_version(version, tiny_content(seed))
             server.signal(signal.SIGHUP)
             server.wait_for_log(rf"serving on .*tiny/{version} ")
@@ -106,6 +109,15 @@ def _swap_golden(bundle: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b'"user_vector":[', b'"user_vector":[9', 1))
 
 
+@pytest.fixture(scope="module")
+def steady(shared_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningServer, Path]]:
+    """A server of one worker that serves v1 whatever it is told, and its bundle root."""
+    folder = tmp_path_factory.mktemp("steady")
+    root = shutil.copytree(shared_root, folder / "bundles")
+    with RunningServer(folder / "log.txt", bundle_root=root, bundle_name="tiny", workers=1) as server:
+        yield server.wait_until_serving(), root
+
+
 @pytest.mark.parametrize(
     ("damage", "error"),
     [
@@ -123,18 +135,27 @@ def _swap_golden(bundle: Path) -> None:
     ids=["flipped bit", "truncated", "missing file", "missing manifest", "bad manifest", "golden", "no graph"],
 )
 def test_a_damaged_bundle_is_refused_and_the_old_one_stays(
-    start: Start, publish_version: Publish, damage: Damage, error: str
+    steady: tuple[RunningServer, Path], damage: Damage, error: str, request: pytest.FixtureRequest
 ) -> None:
-    """The error is named in one line and counted; the same workers go on answering; a good bundle then loads."""
+    """The error is named in one line and counted; the same workers go on answering."""
+    server, root = steady
+    workers, refused = {worker.pid for worker in server.workers()}, _reloads(server, "refused")
+    version = request.node.callspec.id.replace(" ", "-")
+    damage(publish(tiny_content(2), root=root, name="tiny", version=version, policy=POLICY))
+    server.signal(signal.SIGHUP)
+    server.wait_for_log(rf"reload refused, still serving \S+v1: bundle \S+{version}: {error}")
+    assert {worker.pid for worker in server.workers()} >= workers
+    assert _version(server) == "v1"
+    assert _reloads(server, "refused") == refused + 1
+
+
+def test_a_good_bundle_is_taken_after_a_refused_one(start: Start, publish_version: Publish) -> None:
+    """A refusal leaves nothing behind."""
     with start(workers=1) as server:
         server.wait_until_serving()
-        workers = {worker.pid for worker in server.workers()}
-        damage(publish_version("v2", tiny_content(2)))
+        flip("countries/FR/led/vectors.npy")(publish_version("v2", tiny_content(2)))
         server.signal(signal.SIGHUP)
-        server.wait_for_log(rf"reload refused, still serving \S+v1: bundle \S+v2: {error}")
-        assert {worker.pid for worker in server.workers()} >= workers
-        assert _version(server) == "v1"
-        assert _reloads(server, "refused") == 1
+        server.wait_for_log(r"reload refused, still serving \S+v1: bundle \S+v2")
         publish_version("v3", tiny_content(3))
         server.signal(signal.SIGHUP)
         server.wait_for_log(r"serving on .*tiny/v3 \(reload\)")
@@ -200,7 +221,7 @@ def test_other_profiles_are_handed_over_with_the_same_bundle(start: Start, tmp_p
         assert _profiles(server) == ["default", "feed", "mail"]
         assert not {worker.pid for worker in server.workers()} & old
         with server.stub() as stub:
-            reply = stub.Retrieve(request("ZZ", 5, (7,), profile="mail"))
+            reply = stub.Retrieve(retrieve("ZZ", 5, (7,), profile="mail"))
         assert (reply.profile, reply.country, reply.fallback) == ("mail", "DE", pb.FALLBACK_COUNTRY)
         assert 7 not in {one.item_id for one in reply.candidates}
         server.signal(signal.SIGHUP)
