@@ -123,8 +123,9 @@ def test_a_scrape_tells_what_each_source_did(full_server: RunningServer, full_co
         replies[2].sources[1].degradation == pb.DEGRADATION_EMPTY_HISTORY
     )
     assert grown("shortlist_degradations_total", "empty_history", "led") == 1
+    reports = [*(one for reply in replies for one in reply.sources), *(reply.source for reply in similar)]
     assert grown("shortlist_degradations_total", "exhausted", "pdn") == sum(
-        one.degradation == pb.DEGRADATION_EXHAUSTED for reply in replies for one in reply.sources if one.source == "pdn"
+        one.degradation == pb.DEGRADATION_EXHAUSTED for one in reports if one.source == "pdn"
     )
     assert grown("shortlist_batch_size_count") == 1
     assert grown("shortlist_batch_size_sum") == 3
