@@ -129,8 +129,7 @@ class PdnShard:
         if keep is not None:
             kept = keep(rows)
             rows, gains = rows[kept], gains[kept]
-        # np.take gathers rows twice as fast as an index does
-        scores = gains + softplus(np.take(self.item_vectors, rows, axis=0) @ user_vector)
+        scores = gains + softplus(self._direct(rows, user_vector))
         best = best_places(scores, k, rows)
         return PathCandidates(rows[best], scores[best], followed, len(rows))
 
@@ -160,7 +159,7 @@ class PdnShard:
             weights=weights[top][hop][best],
             similarities=similarities[best],
             contributions=contributions[best],
-            direct=softplus(np.take(self.item_vectors, rows, axis=0) @ user_vector),
+            direct=softplus(self._direct(rows, user_vector)),
         )
 
     def _follow(
@@ -187,6 +186,14 @@ class PdnShard:
             rows = rows[rows >= 0]
             missing = int(np.count_nonzero(targets < 0))
         return rows.astype(np.int64), sums.take(rows), len(targets) - missing
+
+    # both sides are known to be finite; for why numpy may warn all the same, see `models.numpy_graph`
+    @np.errstate(invalid="ignore")
+    def _direct(self, rows: NDArray[np.int64], user_vector: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute d_ui of (n,) rows, (n,) float32."""
+        # np.take gathers rows twice as fast as an index does
+        products: NDArray[np.float32] = np.take(self.item_vectors, rows, axis=0) @ user_vector
+        return products
 
     @cached_property
     def _scratch(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:

@@ -27,7 +27,7 @@ from models.features import FeatureTransform, Transforms
 from models.interactions import InteractionType
 from models.spec import EncoderSpec, led_spec, pdn_user_spec, trignet_spec, two_tower_spec
 
-DIM = 6  # not 5: see tiny_sources
+DIM = 6  # not 5: with five columns OpenBLAS reads memory that it does not use, and numpy may warn of what lies there
 MAX_HISTORY = 6
 NEIGHBOURS = 4
 TRIGGERS = 3

@@ -29,9 +29,7 @@ from tiny_bundle import OPSET, QUERIES, tiny_content
 from tiny_graphs import FEATURES, TinyEncoder
 
 VIEW, CART, PURCHASE = InteractionType.VIEW, InteractionType.CART, InteractionType.PURCHASE
-# with five columns OpenBLAS reads memory that it does not use, and numpy may warn of what lies there: a graph that runs
-# in numpy has to bear that (TRIGGER_DIM), products elsewhere are of other widths
-INPUT_DIM, TOWER_DIM, TRIGGER_DIM, DIRECT_DIM, PAIR_DIM = 6, 7, 5, 6, 9
+INPUT_DIM, TOWER_DIM, TRIGGER_DIM, DIRECT_DIM, PAIR_DIM = 6, 7, 5, 5, 9
 NEIGHBOURS, TRIGGERS, MAX_HISTORY = 12, 3, 20
 SETTINGS = InteractionPolicy(sources=(VIEW, CART), targets=(CART, PURCHASE), last_n=2)
 NOW_MS = 1_700_000_000_000
