@@ -1,6 +1,6 @@
 """`python -m loadtest.bench`: every part of the bench, one after the other, and the page of what was found.
 
-    PART = floor, a scenario, transports, connections, workers, pinned, sizes
+    PART = floor, a scenario, transports, connections, workers, pinned, sleep, sizes
     build/bench/results/PART.json → docs/performance.md, docs/performance-*.png
 
 A part that was measured at this revision is not measured again unless `--again`, so an interrupted run goes on where it
@@ -23,6 +23,7 @@ from rich.console import Console
 
 from loadtest.bench_bundle import CACHE, BenchBundle, prepare
 from loadtest.bench_report import write_report
+from loadtest.bench_sleep import sleep_part
 from loadtest.catalogue import REFERENCE
 from loadtest.drive import Target
 from loadtest.floor import floor
@@ -103,6 +104,7 @@ def _parts(bench: Bench) -> Mapping[str, Callable[[], Result]]:
         "connections": lambda: connections_part(bench),
         "workers": lambda: workers_part(bench),
         "pinned": lambda: pinned_part(bench),
+        "sleep": lambda: asleep(bench),
         "sizes": lambda: sizes_part(bench),
     }
 
@@ -199,6 +201,13 @@ def pinned_part(bench: Bench) -> Result:
             return {**_loaded(target, bench.plan), "cores": len(cores)}
         finally:
             os.sched_setaffinity(0, cores)
+
+
+def asleep(bench: Bench) -> Result:
+    """What it costs that cores go to sleep between calls."""
+    scenario = bench.scenario("led95")
+    with bench.serving(scenario, transport="native") as (server, bundle):
+        return sleep_part(target_of(server, scenario.payloads(bundle)), bench.plan, bench.say)
 
 
 def sizes_part(bench: Bench) -> Result:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.bench_aims import aims
+from loadtest.bench_sleep import sleep_table
 
 Results = Mapping[str, Mapping[str, Any]]
 _BLOCK = re.compile(r"<!-- bench:(\w+) -->\n.*?<!-- end -->", re.DOTALL)
@@ -288,6 +289,7 @@ TABLES: Mapping[str, Callable[[Results], list[str]]] = {
     "connections": _connections,
     "workers": _workers,
     "pinned": _pinned,
+    "sleep": lambda results: sleep_table(results, table, ranged),
     "sizes": _sizes,
     "fit": _fit,
     "aims": _aims,

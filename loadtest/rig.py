@@ -23,6 +23,7 @@ from loadtest.outcome import Outcome
 from loadtest.scenario import METHOD, Scenario
 from loadtest.served import ServedBundle
 from protos.retrieval.v1 import retrieval_pb2 as pb
+from server.process import use_huge_pages
 
 _TIE = 1e-5
 Say = Callable[[str], None]
@@ -155,6 +156,7 @@ def in_process(
     if scenario.wanted.vectors:
         command += ["--glove", str(scenario.wanted.vectors.resolve())]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str((code or Path()).resolve())}
+    use_huge_pages(environment)  # as the server has them
     result = subprocess.run(  # noqa: S603 - our own module
         command, capture_output=True, text=True, check=False, cwd=code, env=environment
     )
