@@ -242,3 +242,10 @@ def test_the_rarity_of_newest_items_is_found_again(tmp_path: Path) -> None:
         pa.table({**columns, "timestamp": [int(item == 0) for item in item_ids]}), tmp_path / "popular.parquet"
     )
     assert newest_rarity(tmp_path / "popular.parquet") == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_direct_net_that_cannot_start_at_the_factors_is_refused_at_once() -> None:
+    """Settings whose direct net is not as wide as the factors it starts at say so, before any part runs for hours."""
+    with pytest.raises(ValueError, match="expected 64, the direct net's width, found 32"):
+        Settings(pdn=PdnConfig(direct_dim=64), factors=FactorConfig(factors=32))
+    assert pdn_pinterest.SETTINGS.pdn.direct_dim == pdn_pinterest.SETTINGS.factors.factors

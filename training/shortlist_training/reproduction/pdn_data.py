@@ -31,6 +31,12 @@ class Settings(msgspec.Struct, frozen=True):
     greedy: GreedySettings = GreedySettings()
     genre_pairs: int = 1000
 
+    def __post_init__(self) -> None:
+        """ValueError where the direct net cannot start at the factors: hours of baselines come before it would."""
+        if self.pdn.factor_weight is not None and self.pdn.direct_dim != self.factors.factors:
+            message = f"factors: expected {self.pdn.direct_dim}, the direct net's width, found {self.factors.factors}"
+            raise ValueError(message)
+
 
 @dataclass(frozen=True)
 class Data:

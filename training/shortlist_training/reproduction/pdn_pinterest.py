@@ -63,7 +63,7 @@ REMARKS = (
 def pinterest_settings() -> Settings:
     """Give what fits this data: more users, short histories, items of which few are popular."""
     return Settings(
-        pdn=PdnConfig(),
+        pdn=PdnConfig(direct_dim=128),
         fitting=TrainConfig(judged=8000),
         baselines=BaselineConfig(
             neighbours=(50,),
