@@ -161,8 +161,19 @@ def record_answer(
     metrics: WorkerMetrics, query: Query, answer: Answer, decode_ns: int, reply_ns: int, elapsed_ns: int
 ) -> None:
     """Record a `Retrieve`: stages, sources, and what the answer was about."""
-    metrics.stages(decode_ns, reply_ns)
-    metrics.took(_record(metrics, query, answer), elapsed_ns)
+    metrics.sources(answer.reports)
+    metrics.answered(
+        answer.country.code,
+        answer.fallback,
+        len(answer.rows),
+        answer.backfilled,
+        query.history.length,
+        answer.unknown_items,
+        answer.fuse_us,
+        decode_ns,
+        reply_ns,
+        elapsed_ns,
+    )
 
 
 def record_batch(
@@ -172,7 +183,16 @@ def record_batch(
     metrics.batch(len(queries))
     metrics.stages(decode_ns, reply_ns)
     for query, answer in zip(queries, answers, strict=True):
-        _record(metrics, query, answer)
+        metrics.sources(answer.reports)
+        metrics.answered(
+            answer.country.code,
+            answer.fallback,
+            len(answer.rows),
+            answer.backfilled,
+            query.history.length,
+            answer.unknown_items,
+            answer.fuse_us,
+        )
 
 
 def record_similar(
@@ -182,11 +202,4 @@ def record_similar(
     metrics.stages(decode_ns, reply_ns)
     metrics.sources((answer.report,))
     code = answer.country.code
-    metrics.retrieved(code, Fallback.NONE if code == query.country else Fallback.COUNTRY, len(answer.rows), 0)
-
-
-def _record(metrics: WorkerMetrics, query: Query, answer: Answer) -> int:
-    metrics.sources(answer.reports)
-    start = metrics.retrieved(answer.country.code, answer.fallback, len(answer.rows), answer.backfilled)
-    metrics.user(start, query.history.length, answer.unknown_items, answer.fuse_us)
-    return start
+    metrics.retrieved(code, Fallback.NONE if code == query.country else Fallback.COUNTRY, len(answer.rows))

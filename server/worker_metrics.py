@@ -1,16 +1,18 @@
 """What a worker counts, and where.
 
-    call → counts (a list of this process) → published ten times a second → slot of the board
+    call → notes (lists of this process) → counted and published ten times a second → slot of the board
 
-Adding to a list costs half of adding to shared memory, and a request adds to some thirty columns. What a worker that is
-killed had not published, a tenth of a second of counts, is lost.
+A call costs a few appends; finding buckets and adding up is numpy's, for all calls of a tenth of a second at once. What
+a worker that is killed had not published, that tenth, is lost.
 """
 
 from array import array
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from operator import add
+from threading import Lock
 from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from server.metrics import (
     BATCH_BUCKETS,
@@ -35,30 +37,22 @@ from server.metrics import (
     histogram_size,
 )
 
-# lists, since bisect reads them faster than tuples
-_NS: Final = [round(bound * 1e9) for bound in BUCKETS_S]
-_US: Final = [round(bound * 1e6) for bound in BUCKETS_S]
-_PPM: Final = [round(bound / RATIO_UNIT) for bound in RATIO_BUCKETS]
-_SUM: Final = len(BUCKETS_S) + 1
+_Ints = NDArray[np.int64]
+_ANSWER: Final = 10
+"""Integers of a note of `WorkerMetrics.answered`."""
 
-
-_OTHER_PLAN: Final = len(PLANS) - 1
-_PLAN: Final = {name: index for index, name in enumerate(PLANS)}
-# per source, where its plans, its degradations and its stages begin
-_SOURCE: Final = {
-    name: (
-        COLUMNS["plan"] + index * len(PLANS),
-        COLUMNS["degradation"] + index * len(DEGRADATIONS) - 1,
-        COLUMNS["source_stage"] + index * len(SOURCE_STAGES) * HISTOGRAM_SIZE,
-    )
-    for index, name in enumerate(SOURCES)
-}
+_NS: Final = np.array([round(bound * 1e9) for bound in BUCKETS_S])
+_US: Final = np.array([round(bound * 1e6) for bound in BUCKETS_S])
+_PPM: Final = np.array([round(bound / RATIO_UNIT) for bound in RATIO_BUCKETS])
+_LENGTHS: Final = np.array(HISTORY_BUCKETS)
+_SIZES: Final = np.array(BATCH_BUCKETS)
 _STARTED: Final = COLUMNS["started"]
 _HANDLED: Final = COLUMNS["handled"]
 _HANDLING: Final = COLUMNS["handling"]
 _DECODE, _FUSE, _REPLY = (
     COLUMNS["stage"] + STAGES.index(stage) * HISTOGRAM_SIZE for stage in ("decode", "fuse", "reply")
 )
+_QUEUE, _GROUP = COLUMNS["queue"], COLUMNS["group"]
 _HISTORY: Final = COLUMNS["history"]
 _UNKNOWN_RATIO: Final = COLUMNS["unknown_ratio"]
 _FALLBACK: Final = COUNTRY_COLUMNS["fallback"] - 1
@@ -70,7 +64,7 @@ _RETRIEVAL: Final = COUNTRY_COLUMNS["retrieval"]
 
 
 class SourceRun(Protocol):
-    """What is counted of `server.answer.SourceReport`, which the master cannot import: it needs numpy."""
+    """What is counted of `server.answer.SourceReport`."""
 
     @property
     def source(self) -> str:
@@ -93,137 +87,214 @@ class SourceRun(Protocol):
         """Microseconds."""
 
 
+class _Kinds(dict[tuple[str, str, int], int]):
+    """Numbers the kinds of runs by source, plan and degradation; `columns` has what to count of each.
+
+    columns: by kind, the columns of its plan and of its degradation, -1 for none, and where its stages begin.
+    """
+
+    def __init__(self) -> None:
+        self.columns: list[tuple[int, int, int]] = []
+
+    def __missing__(self, kind: tuple[str, str, int]) -> int:
+        source, plan, degradation = kind
+        place = SOURCES.index(source)
+        plans = COLUMNS["plan"] + place * len(PLANS)
+        self.columns.append(
+            (
+                plans + PLANS.index(plan if plan in PLANS else "other") if plan else -1,
+                COLUMNS["degradation"] + place * len(DEGRADATIONS) + degradation - 1 if degradation else -1,
+                COLUMNS["source_stage"] + place * len(SOURCE_STAGES) * HISTOGRAM_SIZE,
+            )
+        )
+        self[kind] = number = len(self)
+        return number
+
+
 class WorkerMetrics:
     """What a worker counts, and the slot where it shows. One thread counts; any may publish.
 
     places: by country code, as `Board.add_countries` gave them.
+
+    Notes are flat lists of integers. Each note is one `extend`, and taking notes away is one slice and one deletion, so
+    a thread that publishes never sees half a note.
     """
 
     def __init__(self, slot: memoryview, places: Mapping[str, int] | None = None) -> None:
         places = places or {}
         width = country_start(max(places.values(), default=0) + 1)
         self._starts = {code: country_start(place) for code, place in places.items()}
-        self._slot = slot[:width]
+        self._slot = np.frombuffer(slot[:width], dtype=np.int64)
         # a replaced worker goes on where the dead one stopped
-        self._before = array("q", self._slot.tobytes())
-        self._counts = [0] * width
+        self._counts = self._slot.copy()
+        self._before = self._counts.copy()
+        self._publishing = Lock()
+        self._kinds = _Kinds()
+        self._ones: list[int] = []  # columns
+        self._amounts: list[int] = []  # column, what is added
+        self._timed: list[int] = []  # beginning of a histogram of times, nanoseconds
+        self._sized: list[int] = []  # beginning of a histogram of sizes, how many
+        self._handled: list[int] = []  # method and code, nanoseconds
+        self._runs: list[int] = []  # kind, microseconds of encode and of search
+        self._answers: list[int] = []  # see `answered`; beginning of the country's columns instead of the country
 
     def publish(self) -> None:
-        """Show everything counted so far."""
-        self._slot[:] = array("q", map(add, self._before, self._counts))
+        """Count and show everything noted so far."""
+        with self._publishing:
+            self._count()
+            self._slot[:] = self._counts
 
     def call_started(self, method: int) -> None:
         """A call of `METHODS[method]` came in."""
-        self._counts[_STARTED + method] += 1
+        self._ones.append(_STARTED + method)
 
     def call_handled(self, method: int, code: int, elapsed_ns: int) -> None:
         """It was answered with `CODES[code]`."""
-        counts, start = self._counts, _HANDLING + method * HISTOGRAM_SIZE
-        counts[_HANDLED + method * len(CODES) + code] += 1
-        counts[start + bisect_left(_NS, elapsed_ns)] += 1
-        counts[start + _SUM] += elapsed_ns
+        self._handled.extend((method * len(CODES) + code, elapsed_ns))
 
     def stages(self, decode_ns: int, reply_ns: int) -> None:
-        """How long decode and reply of one call took."""
-        counts = self._counts
-        counts[_DECODE + bisect_left(_NS, decode_ns)] += 1
-        counts[_DECODE + _SUM] += decode_ns
-        counts[_REPLY + bisect_left(_NS, reply_ns)] += 1
-        counts[_REPLY + _SUM] += reply_ns
+        """How long decode and reply of one call took, where `answered` is not told."""
+        self._timed.extend((_DECODE, decode_ns, _REPLY, reply_ns))
 
     def sources(self, runs: Iterable[SourceRun]) -> None:
         """What the sources did for one answer."""
-        counts = self._counts
+        note, kinds = self._runs.extend, self._kinds
         for run in runs:
-            plans, degradations, stage = _SOURCE[run.source]
-            if run.degradation:
-                counts[degradations + run.degradation] += 1
-            if run.plan:
-                counts[plans + _PLAN.get(run.plan, _OTHER_PLAN)] += 1
-                micros = run.encode_us
-                counts[stage + bisect_left(_US, micros)] += 1
-                counts[stage + _SUM] += micros
-                micros = run.search_us
-                stage += HISTOGRAM_SIZE
-                counts[stage + bisect_left(_US, micros)] += 1
-                counts[stage + _SUM] += micros
+            note((kinds[run.source, run.plan, run.degradation], run.encode_us, run.search_us))
 
-    def retrieved(self, country: str, fallback: int, candidates: int, backfilled: int) -> int:
+    def retrieved(self, country: str, fallback: int, candidates: int) -> None:
+        """An answer without a history, of `country`'s catalogue; `fallback` as for `answered`."""
+        start = self._starts.get(country, FIXED_WIDTH)
+        self._ones.append(start)
+        self._amounts.extend((start + _CANDIDATES, candidates))
+        if fallback:
+            self._ones.append(start + _FALLBACK + fallback)
+
+    def answered(
+        self,
+        country: str,
+        fallback: int,
+        candidates: int,
+        backfilled: int,
+        history: int,
+        unknown: int,
+        fuse_us: int,
+        decode_ns: int = -1,
+        reply_ns: int = -1,
+        elapsed_ns: int = -1,
+    ) -> None:
         """An answer of `country`'s catalogue; `fallback` 0 is none, otherwise 1 + its place in `FALLBACKS`.
 
-        Returns where the country's columns begin, for `user` and `took`.
+        history: interactions that were sent; unknown: of them and the seed, those that the catalogue does not have.
+        fuse_us: how long fusion took. The last three: stages and whole of a `Retrieve`, -1 where the call had others.
         """
-        counts, start = self._counts, self._starts.get(country, FIXED_WIDTH)
-        counts[start] += 1
-        counts[start + _CANDIDATES] += candidates
-        if fallback:
-            counts[start + _FALLBACK + fallback] += 1
-        if backfilled:
-            counts[start + _BACKFILLED] += backfilled
-        return start
-
-    def user(self, start: int, history: int, unknown: int, fuse_us: int) -> None:
-        """Whom an answer was for: `history` interactions, of them and the seed `unknown` not in the catalogue.
-
-        start: from `retrieved`. fuse_us: how long fusion of the answer took.
-        """
-        counts = self._counts
-        counts[_FUSE + bisect_left(_US, fuse_us)] += 1
-        counts[_FUSE + _SUM] += fuse_us * 1000
-        counts[_HISTORY + bisect_left(HISTORY_BUCKETS, history)] += 1
-        counts[start + _HISTORY_ITEMS] += history
-        if unknown:
-            counts[start + _UNKNOWN_ITEMS] += unknown
-        if not history:
-            return
-        if unknown:
-            # an unknown seed is counted with the history
-            share = min(unknown, history) * 1_000_000 // history
-            counts[_UNKNOWN_RATIO + bisect_left(_PPM, share)] += 1
-            counts[_UNKNOWN_RATIO + len(_PPM) + 1] += share
-        else:
-            counts[_UNKNOWN_RATIO] += 1
-
-    def took(self, start: int, elapsed_ns: int) -> None:
-        """How long a `Retrieve` took; `start` is from `retrieved`."""
-        counts, start = self._counts, start + _RETRIEVAL
-        counts[start + bisect_left(_NS, elapsed_ns)] += 1
-        counts[start + _SUM] += elapsed_ns
+        start = self._starts.get(country, FIXED_WIDTH)
+        self._answers.extend(
+            (start, fallback, candidates, backfilled, history, unknown, fuse_us, decode_ns, reply_ns, elapsed_ns)
+        )
 
     def served(self, method: int, counts: Sequence[int], sum_ns: int) -> None:
         """What the transport has counted so far: calls by `SERVER_BUCKETS_S`, and those above; replaces the last."""
-        start = COLUMNS["server"] + method * histogram_size(SERVER_BUCKETS_S)
-        self._counts[start : start + histogram_size(SERVER_BUCKETS_S)] = [*counts, sum_ns]
+        size = histogram_size(SERVER_BUCKETS_S)
+        start = COLUMNS["server"] + method * size
+        self._counts[start : start + size] = self._before[start : start + size] + np.array([*counts, sum_ns])
 
     def batch(self, requests: int) -> None:
         """How many requests a `RetrieveBatch` had."""
-        self._observe("batch", BATCH_BUCKETS, requests)
+        self._sized.extend((COLUMNS["batch"], requests))
 
     def group(self, calls: int) -> None:
         """How many waiting calls were answered in one pass."""
-        self._observe("group", BATCH_BUCKETS, calls)
+        self._sized.extend((_GROUP, calls))
 
     def queued(self, waited_ns: int) -> None:
         """How long a call that was taken from the transport waited for the ones taken with it."""
-        self._observe("queue", _NS, waited_ns)
+        self._timed.extend((_QUEUE, waited_ns))
 
     def loop_lag(self, late_ns: int) -> None:
         """How late the event loop was."""
-        self._observe("loop_lag", _NS, late_ns)
+        self._timed.extend((COLUMNS["loop_lag"], late_ns))
 
     def turned_away(self, reason: str) -> None:
-        """A call was refused before a handler saw it."""
-        self._counts[COLUMNS["turned_away"] + TURNED_AWAY.index(reason)] += 1
+        """A call was refused unseen."""
+        self._ones.append(COLUMNS["turned_away"] + TURNED_AWAY.index(reason))
 
     def recall_dropped(self, reason: str) -> None:
         """A sampled request was not judged."""
-        self._counts[COLUMNS["recall_drop"] + RECALL_DROPS.index(reason)] += 1
+        self._ones.append(COLUMNS["recall_drop"] + RECALL_DROPS.index(reason))
 
     def slow(self) -> None:
         """A call took longer than `log.slow_ms`."""
-        self._counts[COLUMNS["slow"]] += 1
+        self._ones.append(COLUMNS["slow"])
 
-    def _observe(self, name: str, bounds: Sequence[int], value: int) -> None:
-        start = COLUMNS[name]
-        self._counts[start + bisect_left(bounds, value)] += 1
-        self._counts[start + len(bounds) + 1] += value
+    def _count(self) -> None:
+        counts = self._counts
+        np.add.at(counts, *_taken(self._amounts, 2))
+        _observe(counts, _SIZES, *_taken(self._sized, 2))
+        handled, handling_ns = _taken(self._handled, 2)
+        np.add.at(counts, _HANDLED + handled, 1)
+        answers = _taken(self._answers, _ANSWER)
+        starts, times_ns = _taken(self._timed, 2)
+        retrieves = answers[:, answers[-1] >= 0]
+        stages = np.repeat((_DECODE, _REPLY), retrieves.shape[1])
+        begins = (starts, _HANDLING + handled // len(CODES) * HISTOGRAM_SIZE, stages, retrieves[0] + _RETRIEVAL)
+        _observe(counts, _NS, np.concatenate(begins), np.concatenate((times_ns, handling_ns, *retrieves[-3:])))
+        if answers.size:
+            _count_answers(counts, *answers[:-3])
+        runs = _taken(self._runs, 3)
+        if runs.size:
+            _count_runs(counts, np.array(self._kinds.columns).T, *runs)
+        # last, since calls that started are among them: never fewer than were handled
+        np.add.at(counts, _taken(self._ones, 1)[0], 1)
+
+
+def _taken(notes: list[int], width: int) -> _Ints:
+    """Take all notes out of a list: (width, number of notes), what stands at each place."""
+    there = len(notes)
+    if not there:
+        return np.empty((width, 0), dtype=np.int64)
+    flat = array("q", notes[:there])
+    del notes[:there]
+    return np.frombuffer(flat, dtype=np.int64).reshape(-1, width).T
+
+
+def _observe(counts: _Ints, bounds: _Ints, starts: _Ints, values: _Ints) -> None:
+    """Put values into the histograms that begin at `starts`: a column for each bound, one above, and the sum."""
+    if values.size:
+        np.add.at(counts, starts + np.searchsorted(bounds, values), 1)
+        np.add.at(counts, starts + len(bounds) + 1, values)
+
+
+def _count_runs(counts: _Ints, kinds: _Ints, kind: _Ints, encode_us: _Ints, search_us: _Ints) -> None:
+    """Count what `WorkerMetrics.sources` noted; `kinds` (3, K) is `_Kinds.columns`."""
+    of_kind = np.bincount(kind, minlength=kinds.shape[1])
+    for columns in kinds[:2]:
+        np.add.at(counts, columns[columns >= 0], of_kind[columns >= 0])
+    ran = kinds[0, kind] >= 0
+    begins = kinds[2, kind[ran]]
+    begins = np.concatenate((begins, begins + HISTOGRAM_SIZE))
+    _observe(counts, _US, begins, np.concatenate((encode_us[ran], search_us[ran])))
+
+
+def _count_answers(
+    counts: _Ints,
+    start: _Ints,
+    fallback: _Ints,
+    candidates: _Ints,
+    backfilled: _Ints,
+    history: _Ints,
+    unknown: _Ints,
+    fuse_us: _Ints,
+) -> None:
+    """Count what `WorkerMetrics.answered` noted, one entry per answer."""
+    np.add.at(counts, start, 1)
+    np.add.at(counts, (start + _FALLBACK + fallback)[fallback > 0], 1)
+    places = start + np.array([[_CANDIDATES], [_BACKFILLED], [_HISTORY_ITEMS], [_UNKNOWN_ITEMS]])
+    np.add.at(counts, places.ravel(), np.concatenate([candidates, backfilled, history, unknown]))
+    np.add.at(counts, _FUSE + np.searchsorted(_US, fuse_us), 1)
+    counts[_FUSE + len(_US) + 1] += fuse_us.sum() * 1000
+    np.add.at(counts, _HISTORY + np.searchsorted(_LENGTHS, history), 1)
+    # an unknown seed is counted with the history
+    asked, lacking = history[history > 0], unknown[history > 0]
+    share = np.minimum(lacking, asked) * 1_000_000 // asked
+    _observe(counts, _PPM, np.full_like(share, _UNKNOWN_RATIO), share)

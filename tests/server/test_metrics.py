@@ -153,7 +153,7 @@ def test_a_label_has_a_place_for_every_value() -> None:
             for plan in (*PLANS, "of tomorrow", ""):
                 metrics.sources([SourceReport(source, "", plan, 0, 0, 0, 1, 1, degradation)])
     for fallback in Fallback:
-        metrics.retrieved("FR", fallback, 0, 0)
+        metrics.retrieved("FR", fallback, 0)
     for method in range(len(METHODS)):
         for code in range(len(CODES)):
             metrics.call_handled(method, code, 1)
@@ -301,7 +301,7 @@ def test_countries_beyond_the_last_place_share_one() -> None:
     assert [places[code] for code in codes[-6:]] == [MAX_COUNTRIES, 0, 0, 0, 0, 0]
     metrics = WorkerMetrics(board.slot(0), places)
     for code in codes:
-        metrics.retrieved(code, 0, 1, 0)
+        metrics.retrieved(code, 0, 1)
     metrics.publish()
     families = {family.name: family for family in BoardCollector(board, MasterMetrics()).collect()}
     counts = {one.labels["country"]: one.value for one in families["shortlist_retrievals"].samples}
@@ -315,7 +315,7 @@ def test_a_replaced_worker_counts_on() -> None:
     board = Board.create(1)
     for codes in (["FR"], ["DE", "FR"]):
         metrics = WorkerMetrics(board.slot(0), board.add_countries(codes))
-        metrics.retrieved("FR", 0, 7, 0)
+        metrics.retrieved("FR", 0, 7)
         metrics.publish()
         metrics.publish()
     families = {family.name: family for family in BoardCollector(board, MasterMetrics()).collect()}
