@@ -26,9 +26,10 @@ serve: $(VENV)/.run
 	  '    $(BIN)/shortlist query --country FR --items 22554,22556,22551' ''
 	exec $(BIN)/shortlist serve --config deploy/demo.toml
 
-## test: the whole suite
+## test: the whole suite, TEST_WORKERS files of it at a time (0: one after the other, as pytest alone does)
+TEST_WORKERS ?= 2
 test: $(VENV)/.dev tools
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile
 
 .PHONY: tools install-debian dashboards image image-check
 

@@ -5,6 +5,8 @@ from toy_process import RETRIEVE, ToyServer, ask
 
 from protos.retrieval.v1 import retrieval_pb2 as pb
 
+_HEALTH = "/grpc.health.v1.Health/Check"
+
 
 def _answers(server: ToyServer, requests: list[bytes]) -> list[tuple[str | None, int]]:
     """Send all while the server is busy; status and size of its group for each, in order."""
@@ -14,6 +16,9 @@ def _answers(server: ToyServer, requests: list[bytes]) -> list[tuple[str | None,
             for stream, request in zip(streams, requests, strict=True):
                 client.write(stream, framed(request))
             client.flush()
+            if server.transport == "native":
+                # calls are handed over in turn: once a later one is answered, which goes elsewhere, all have been
+                client.call(_HEALTH, b"")
         ended = [client.wait_for_end(stream) for stream in streams]
     return [
         (one.status, pb.RetrieveResponse.FromString(one.message).unknown_items if one.status == "0" else 0)
