@@ -30,13 +30,14 @@ def led_inputs(
     `vectors` is (N, d) float32. Each history holds rows 0..N-1, oldest first; only its last `max_history` enter.
     T is the longest history of the batch, at least 1; shorter ones are padded with weight 0. An empty history
     is all padding, and the graph turns it into the null vector (section 7.2 of the paper: popularity by bias).
+    `vectors` may be a part of wider rows: only what is gathered is copied (`take` would copy all of it first).
     `weights`: of each history's last `max_history` interactions, their sum being T (`models.history_weights`); None is
     1 each.
     """
     if weights is None and len(histories) == 1 and len(histories[0]):
         recent = histories[0][-max_history:]
         return {
-            "history_vectors": vectors.take(recent, axis=0)[None],
+            "history_vectors": vectors[recent][None],
             "history_weights": np.ones((1, len(recent)), dtype=np.float32),
         }
     return _padded(vectors, [history[-max_history:] for history in histories], weights)
@@ -63,7 +64,7 @@ def _padded(
     gathered = np.zeros((*shape, vectors.shape[1]), dtype=np.float32)
     for row, history in enumerate(recent):
         weights[row, : len(history)] = 1.0 if given is None else given[row]
-        gathered[row, : len(history)] = vectors.take(history, axis=0)
+        gathered[row, : len(history)] = vectors[history]
     return {"history_vectors": gathered, "history_weights": weights}
 
 

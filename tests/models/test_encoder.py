@@ -216,3 +216,12 @@ def test_onnxruntime_keeps_no_record_of_its_use(tmp_path: Path, package: str) ->
     environment.pop("XDG_CACHE_HOME", None)
     subprocess.run([sys.executable, "-c", script], env={**environment, "HOME": str(home)}, check=True)
     assert not list(home.rglob("*onnxruntime*"))
+
+
+def test_a_history_is_gathered_without_copying_the_catalogue() -> None:
+    """Of a part of wider rows, as LED's are beside their bias, only the history's rows are copied: all are 64 TB."""
+    row = np.arange(17, dtype=np.float32)
+    vectors = np.broadcast_to(row, (1 << 40, 17))[:, :-1]
+    for histories in ([np.array([5, 1 << 39])], [np.array([5, 1 << 39]), np.array([7])]):
+        gathered = led_inputs(vectors, histories, 10)["history_vectors"]
+        assert np.array_equal(gathered[0], np.stack([row[:-1], row[:-1]]))
