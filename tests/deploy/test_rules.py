@@ -78,5 +78,11 @@ def test_the_dashboards_are_what_their_description_renders() -> None:
 def test_shortened_rules_differ_in_their_times_only() -> None:
     """What the tests against a real Prometheus evaluate: each range and wait, divided, and nothing else."""
     rules = "expr: rate(a[5m]) > 7 * 86400 and x:rate5m and increase(b[1d]) > 1\nfor: 0s\n        for: 2m\n"
-    changed = rules.replace("[5m]", "[5000ms]").replace("[1d]", "[1440000ms]").replace("for: 2m", "for: 2000ms")
+    rules += "expr: x_age_seconds > 900\n"
+    changed = (
+        rules.replace("[5m]", "[5000ms]")
+        .replace("[1d]", "[1440000ms]")
+        .replace("for: 2m", "for: 2000ms")
+        .replace("900", "15")
+    )
     assert shorten(rules, 60) == changed

@@ -1,10 +1,11 @@
-"""One healthy server and four with real faults, under load, for Prometheus to look at.
+"""One healthy server and five with real faults, under load, for Prometheus to look at.
 
 healthy   every source, every method called, and one reload refused in the end
 troubled  an old bundle with worse graphs than it says and without a source of the profile; more callers than it takes,
           items that it does not know, and its worker stopped again and again, as a CPU quota would stop it
 crashing  its workers are killed
 slow      its worker runs for a moment at a time, as under a small CPU quota, and is asked for reasons, the longest work
+unjudged  its judge is stopped once it has judged something
 lost      its first bundle never becomes ready; then its master is killed
 """
 
@@ -49,6 +50,7 @@ class Shop:
     troubled: RunningServer
     crashing: RunningServer
     slow: RunningServer
+    unjudged: RunningServer
     lost: RunningServer
 
     def jobs(self) -> dict[str, list[str]]:
@@ -59,12 +61,13 @@ class Shop:
 
         others = targets(self.healthy, self.troubled, self.crashing, self.lost)
         # its own job: beside the quick answers of others, how many are slow would depend on the machine
-        return {"shortlist": others[:1], "shortlist-troubled": others, "shortlist-slow": targets(self.slow)}
+        alone = {"shortlist-slow": targets(self.slow), "shortlist-unjudged": targets(self.unjudged)}
+        return {"shortlist": others[:1], "shortlist-troubled": others, **alone}
 
 
 @contextmanager
 def shop(folder: Path) -> Iterator[Shop]:
-    """Start all five and keep them under load inside the block."""
+    """Start all six and keep them under load inside the block."""
     content, lacking = full_content(1), tiny_content(1)
     publish(content, root=folder / "full", name="tiny", version="v1", policy=POLICY)
     publish(lacking, root=folder / "good", name="tiny", version="v1", policy=POLICY)
@@ -85,7 +88,8 @@ def shop(folder: Path) -> Iterator[Shop]:
         troubled = start("troubled", "worse", **lacks, **EAGER)
         crashing = start("crashing", "good", workers=4)
         slow = start("slow", "full")
-        servers = Shop(*(each.wait_until_serving() for each in (healthy, troubled, crashing, slow)), lost)
+        unjudged = start("unjudged", "good", **EAGER)
+        servers = Shop(*(each.wait_until_serving() for each in (healthy, troubled, crashing, slow, unjudged)), lost)
         stack.enter_context(_load(servers, content, lacking))
         yield servers
 
@@ -100,6 +104,12 @@ def kill_workers(server: RunningServer) -> None:
     """Kill all of its workers at once, as the kernel does where memory runs out."""
     for worker in eventually(lambda: workers if len(workers := server.workers()) == 4 else []):
         worker.kill()
+
+
+def stop_judging(server: RunningServer) -> None:
+    """Let its judge get no processor any more: it runs only when nobody else wants one."""
+    for judge in eventually(server.judges):
+        judge.suspend()
 
 
 def kill_master(server: RunningServer) -> None:
@@ -124,6 +134,7 @@ def _load(servers: Shop, content: BundleContent, lacking: BundleContent) -> Iter
         (lambda: _stop_for_a_moment(worker, ended, STOPPED_S), RUNNING_S),
         (_reasons(next(_stubs(servers.slow, 1)), content), 0.02),
         (lambda: _stop_for_a_moment(rationed, ended, QUOTA["stopped_s"]), QUOTA["running_s"]),
+        (partial(_known, next(_stubs(servers.unjudged, 1)), lacking), 0.05),
         *((step, 0.02) for step in crowd),
     ]
     threads = [threading.Thread(target=_repeat, args=(step, pause_s, ended)) for step, pause_s in steps]
