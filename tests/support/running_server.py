@@ -114,8 +114,9 @@ class RunningServer:
             raise AssertionError(message) from error
 
     def wait_until_serving(self) -> Self:
-        """Wait for the line that says it serves."""
+        """Wait for the line that says it serves, and for the end of the lobby, which resets connections as it goes."""
         self.wait_for_log(r"serving on ")
+        eventually(lambda: not self.has_lobby(), within_s=START_WITHIN_S)
         return self
 
     def wait_for_exit(self, *, within_s: float = START_WITHIN_S) -> int:
