@@ -44,6 +44,7 @@ ELSEWHERE = {
     "make bench-inspector": ("a million items; 200 countries in small", "tests/inspector/test_many_countries.py"),
     "make bench-sources": ("a million items", "make bench-sources"),
     "make bench-peers": ("hours; one peer, tiny", "tests/loadtest/test_peers.py"),
+    "python -m loadtest.peers *": ("hours; one peer, tiny", "tests/loadtest/test_peers.py"),
     "make soak": ("two hours; two short runs", "tests/loadtest/test_soak.py"),
     "python -m loadtest.bench_engines*": ("minutes; tiny", "tests/loadtest/test_bench_engines.py"),
     "python -m loadtest.bench_request": ("a million items", "make bench"),
