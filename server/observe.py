@@ -161,19 +161,7 @@ def record_answer(
     metrics: WorkerMetrics, query: Query, answer: Answer, decode_ns: int, reply_ns: int, elapsed_ns: int
 ) -> None:
     """Record a `Retrieve`: stages, sources, and what the answer was about."""
-    metrics.sources(answer.reports)
-    metrics.answered(
-        answer.country.code,
-        answer.fallback,
-        len(answer.rows),
-        answer.backfilled,
-        query.history.length,
-        answer.unknown_items,
-        answer.fuse_us,
-        decode_ns,
-        reply_ns,
-        elapsed_ns,
-    )
+    _record(metrics, query, answer, decode_ns, reply_ns, elapsed_ns)
 
 
 def record_batch(
@@ -183,16 +171,7 @@ def record_batch(
     metrics.batch(len(queries))
     metrics.stages(decode_ns, reply_ns)
     for query, answer in zip(queries, answers, strict=True):
-        metrics.sources(answer.reports)
-        metrics.answered(
-            answer.country.code,
-            answer.fallback,
-            len(answer.rows),
-            answer.backfilled,
-            query.history.length,
-            answer.unknown_items,
-            answer.fuse_us,
-        )
+        _record(metrics, query, answer)
 
 
 def record_similar(
@@ -203,3 +182,18 @@ def record_similar(
     metrics.sources((answer.report,))
     code = answer.country.code
     metrics.retrieved(code, Fallback.NONE if code == query.country else Fallback.COUNTRY, len(answer.rows))
+
+
+def _record(metrics: WorkerMetrics, query: Query, answer: Answer, *times_ns: int) -> None:
+    """Record one answer; `times_ns` as the last of `WorkerMetrics.answered`."""
+    metrics.sources(answer.reports)
+    metrics.answered(
+        answer.country.code,
+        answer.fallback,
+        len(answer.rows),
+        answer.backfilled,
+        query.history.length,
+        answer.unknown_items,
+        answer.fuse_us,
+        *times_ns,
+    )
