@@ -1,7 +1,8 @@
 """CPU time and memory of process trees from /proc: what a call costs the server, whoever else uses the cores."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
@@ -10,6 +11,19 @@ _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 def tree_cpu_s(pids: int | Iterable[int]) -> float:
     """User and system seconds of processes and all their living descendants; of those that end meanwhile, nothing."""
     return sum(_cpu_s(each) for each in tree(pids))
+
+
+def thread_cpu_s(pids: int | Iterable[int]) -> Mapping[str, float]:
+    """Seconds on a core of the same processes, added up by the threads' names, to the nanosecond."""
+    found: defaultdict[str, float] = defaultdict(float)
+    for pid in tree(pids):
+        try:
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                name = (task / "comm").read_text().strip()
+                found[name] += int((task / "schedstat").read_text().split()[0]) * 1e-9
+        except (FileNotFoundError, ProcessLookupError):  # it has ended
+            continue
+    return found
 
 
 def tree(pids: int | Iterable[int]) -> Sequence[int]:
