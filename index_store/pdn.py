@@ -123,7 +123,7 @@ class PdnShard:
 
         trigger_rows: (L,) different rows, weights: (L,) t_uj, user_vector: (d + 1,). Only the m triggers of the largest
         weights count (equal ones by lower row); m is `triggers` where it is None. `keep` is asked once, for all
-        candidates. One thread at a time: sums are made in memory that is kept.
+        candidates. One thread at a time: paths leave their marks in memory that is kept.
         """
         rows, gains, followed = self._follow(trigger_rows, weights, self.triggers if m is None else m)
         if keep is not None:
@@ -167,25 +167,25 @@ class PdnShard:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], int]:
         """Follow the best m triggers: candidates in any order, the sum of each one's paths, and the number of paths.
 
-        Nothing is sorted: paths are added up at their rows, in an array of the catalogue's size of which only these
-        places are touched. Missing neighbours, -1, come to lie in its last place, which is no row's.
+        Nothing is sorted: the last path to a row leaves its number at the row's place in an array of the catalogue's
+        size, the only one that is touched far apart, and a row's paths are added up under that number. Missing
+        neighbours, -1, come to lie in the array's last place, which is no row's.
         """
         top = _top(trigger_rows, weights, m)
         followed = trigger_rows[top]
         targets = self.neighbours.take(followed, axis=0).ravel()
         gains = softplus((weights[top, None] + self.scores.take(followed, axis=0)).ravel())
-        sums, marks = self._scratch
-        sums[targets] = 0.0
-        np.add.at(sums, targets, gains)
-        # the last path to a row leaves its mark: one place for each row
         paths = np.arange(len(targets), dtype=np.int32)
-        marks[targets] = paths
-        rows = targets[marks.take(targets, mode="wrap") == paths]
-        missing = 0
+        self._marks[targets] = paths
+        last = self._marks.take(targets, mode="wrap")
+        sums = np.zeros(len(targets), dtype=np.float32)
+        np.add.at(sums, last, gains)
+        own = (last == paths).nonzero()[0]
+        rows, missing = targets[own], 0
         if len(rows) and np.minimum.reduce(rows) < 0:
-            rows = rows[rows >= 0]
-            missing = int(np.count_nonzero(targets < 0))
-        return rows.astype(np.int64), sums.take(rows), len(targets) - missing
+            own = own[rows >= 0]
+            rows, missing = targets[own], int(np.count_nonzero(targets < 0))
+        return rows.astype(np.int64), sums[own], len(targets) - missing
 
     # both sides are known to be finite; for why numpy may warn all the same, see `models.numpy_graph`
     @np.errstate(invalid="ignore")
@@ -196,10 +196,9 @@ class PdnShard:
         return products
 
     @cached_property
-    def _scratch(self) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Sums and marks by row, (N + 1,) each: pages that no path leads to are never made."""
-        places = len(self.neighbours) + 1
-        return np.zeros(places, dtype=np.float32), np.zeros(places, dtype=np.int32)
+    def _marks(self) -> NDArray[np.int32]:
+        """Numbers of paths by row, (N + 1,): pages that no path leads to are never made."""
+        return np.zeros(len(self.neighbours) + 1, dtype=np.int32)
 
 
 def softplus(logits: NDArray[np.float32]) -> NDArray[np.float32]:
