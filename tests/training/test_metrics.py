@@ -8,7 +8,16 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shortlist_training.metrics import BATCH_USERS, evaluate_scores, fold_in, interval, per_user_metrics, top_rows
+from shortlist_training.metrics import (
+    BATCH_SCORES,
+    BATCH_USERS,
+    evaluate_scores,
+    fold_in,
+    interval,
+    per_user_metrics,
+    top_rows,
+    user_batches,
+)
 
 
 def test_recall_divides_by_the_smaller_of_k_and_targets() -> None:
@@ -91,3 +100,13 @@ def test_scoring_in_batches_gives_what_scoring_at_once_gives() -> None:
     at_once = per_user_metrics(top_rows(np.asarray(inputs @ weights), inputs, 100), targets)
     for name, values in at_once.items():
         np.testing.assert_array_equal(found[name], values)
+
+
+@given(users=st.integers(0, 2000), items=st.integers(0, 3 * BATCH_SCORES))
+def test_batches_hold_every_user_once_and_few_scores(users: int, items: int) -> None:
+    """They follow each other, and unless one user has more, no batch has more than `BATCH_SCORES` scores."""
+    batches = user_batches(users, items)
+    assert [user for part in batches for user in range(users)[part]] == list(range(users))
+    for part in batches:
+        size = part.stop - part.start
+        assert size == 1 or (size <= BATCH_USERS and size * items <= BATCH_SCORES)

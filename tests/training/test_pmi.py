@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shortlist_training import pmi
 from shortlist_training.config import SvdConfig
 from shortlist_training.pmi import initial_vectors, pmi_matrix, svd_vectors
 
@@ -75,6 +76,17 @@ def test_svd_gives_u_sqrt_s() -> None:
     matrix = sp.csr_matrix(factor @ factor.T)
     vectors = svd_vectors(matrix, SvdConfig(dim=6), seed=1)
     np.testing.assert_allclose(vectors @ vectors.T, matrix.toarray(), atol=1e-4)
+
+
+def test_a_large_matrix_is_factorized_in_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The vectors are those of double precision up to what floats hold."""
+    counts = sp.random(60, 60, density=0.3, random_state=3)
+    matrix = sp.csr_matrix(counts + counts.T)
+    double = svd_vectors(matrix, SvdConfig(dim=10), seed=1)
+    monkeypatch.setattr(pmi, "SINGLE_FROM", 60)
+    single = svd_vectors(matrix, SvdConfig(dim=10), seed=1)
+    assert (single != double).any()
+    np.testing.assert_allclose(single, double, atol=1e-4)
 
 
 def test_items_without_pairs_get_the_null_vector() -> None:

@@ -28,8 +28,8 @@ from shortlist_training.two_tower.serving_train import (
     encode_users,
     input_vectors,
     mixed_loss,
-    score_users,
     train_two_tower,
+    user_scorer,
 )
 from shortlist_training.user_features import learn_transforms
 
@@ -86,7 +86,7 @@ def test_one_sum_per_user_is_the_corrected_loss_of_every_target(seed: int, users
 def test_training_learns_the_colours(trained: ServedTwoTower) -> None:
     """Held-out users find their colour's other items far above chance, at most 20 of 24 items being in a top 20."""
     validation = fold_in_users(WORLD.histories, "validation", 0.6, 0)
-    found = measured(lambda users: score_users(trained, validation.known, TRANSFORMS, SETTINGS)[users], validation)
+    found = measured(user_scorer(trained, validation.known, TRANSFORMS, SETTINGS), validation)
     assert found["ndcg@100"].mean() > 0.7
 
 

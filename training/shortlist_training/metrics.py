@@ -13,10 +13,18 @@ SELECTION = f"ndcg@{NDCG_AT}"
 NAMES = (*(f"recall@{k}" for k in RECALL_AT), SELECTION)
 
 BATCH_USERS = 256
+BATCH_SCORES = 1 << 25
+"""Scores in memory at once, 128 MiB of them: with more than 131,072 items a batch has fewer users."""
 DECILES = 10
 
 Scorer: TypeAlias = Callable[[sp.csr_matrix], NDArray[np.float32]]
 PerUser: TypeAlias = Mapping[str, NDArray[np.float64]]
+
+
+def user_batches(users: int, items: int) -> list[slice]:
+    """Cut users into batches of `BATCH_USERS`, or fewer where their scores of all items would be too many."""
+    size = max(1, min(BATCH_USERS, BATCH_SCORES // max(items, 1)))
+    return [slice(start, min(start + size, users)) for start in range(0, users, size)]
 
 
 def top_rows(scores: NDArray[np.float32], seen: sp.csr_matrix, k: int) -> NDArray[np.int64]:
@@ -52,15 +60,14 @@ def per_user_metrics(ranked: NDArray[np.int64], targets: sp.csr_matrix) -> PerUs
 
 
 def evaluate_scores(score: Scorer, inputs: sp.csr_matrix, targets: sp.csr_matrix) -> PerUser:
-    """Score, rank and measure all users, `BATCH_USERS` at a time since scores are dense.
+    """Score, rank and measure all users, some at a time since scores are dense.
 
     `score` turns a (B, I) input matrix into (B, I) float32 scores.
     """
     parts = []
-    for start in range(0, inputs.shape[0], BATCH_USERS):
-        seen = inputs[start : start + BATCH_USERS]
-        ranked = top_rows(score(seen), seen, max(NDCG_AT, *RECALL_AT))
-        parts.append(per_user_metrics(ranked, targets[start : start + BATCH_USERS]))
+    for part in user_batches(*inputs.shape):
+        ranked = top_rows(score(inputs[part]), inputs[part], max(NDCG_AT, *RECALL_AT))
+        parts.append(per_user_metrics(ranked, targets[part]))
     return {name: np.concatenate([part[name] for part in parts]) for name in NAMES}
 
 

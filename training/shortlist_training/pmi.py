@@ -7,6 +7,9 @@ from sklearn.utils.extmath import randomized_svd
 
 from shortlist_training.config import SvdConfig
 
+SINGLE_FROM = 200_000
+"""Items from which PMI is factorized in single precision: half of the memory and of the time."""
+
 
 def pmi_matrix(
     item_i: NDArray[np.int64],
@@ -27,16 +30,22 @@ def pmi_matrix(
     (section 5.1: "raise the probability p(j) to a power strictly lower than 1", 0.75; renormalised as in Levy et al.
     2015, so that q is a distribution). Pairs never seen stay 0; `positive` also sets negative values to 0.
     """
-    rows, columns = np.r_[item_i, item_j], np.r_[item_j, item_i]
-    pairs = np.r_[count, count].astype(np.float64)
-    if not len(pairs):
+    first, second = item_i.astype(np.int32), item_j.astype(np.int32)  # tens of millions of pairs are usual
+    rows, columns = np.r_[first, second], np.r_[second, first]
+    values = np.r_[count, count].astype(np.float64)
+    if not len(values):
         return sp.csr_matrix((items, items), dtype=np.float64)
-    marginal = np.bincount(rows, weights=pairs, minlength=items) / pairs.sum()
+    total = values.sum()
+    marginal = np.bincount(rows, weights=values, minlength=items) / total
     context = marginal**context_power
     context /= context.sum()
-    values = np.log(pairs / pairs.sum() / (marginal[rows] * context[columns]))
+    values /= total
+    expected = marginal[rows]
+    expected *= context[columns]
+    values /= expected
+    np.log(values, out=values)
     if positive:
-        values = np.maximum(values, 0.0)
+        np.maximum(values, 0.0, out=values)
     matrix = sp.csr_matrix((values, (rows, columns)), shape=(items, items))
     matrix.sort_indices()
     return matrix
@@ -45,9 +54,12 @@ def pmi_matrix(
 def svd_vectors(matrix: sp.csr_matrix, config: SvdConfig, seed: int) -> NDArray[np.float32]:
     """Factorize PMI to U sqrt(S): (I, d) float32. Items without any pair get zeros.
 
-    d is at most I: with fewer items than `dim` the missing columns are zeros.
+    d is at most I: with fewer items than `dim` the missing columns are zeros. From `SINGLE_FROM` items on in single
+    precision.
     """
     size = matrix.shape[0]
+    if size >= SINGLE_FROM:
+        matrix = matrix.astype(np.float32)
     left, singular, _ = randomized_svd(
         matrix, min(config.dim, size), n_iter=config.iterations, random_state=seed, flip_sign=True
     )

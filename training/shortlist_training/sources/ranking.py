@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist_training.histories import HeldOut
-from shortlist_training.metrics import BATCH_USERS, NAMES, NDCG_AT, RECALL_AT, PerUser, per_user_metrics, top_rows
+from shortlist_training.metrics import NAMES, NDCG_AT, RECALL_AT, PerUser, per_user_metrics, top_rows, user_batches
 
 TOP = max(NDCG_AT, *RECALL_AT)
 
@@ -18,17 +18,13 @@ UserScorer: TypeAlias = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 def rank_users(score: UserScorer, held_out: HeldOut) -> NDArray[np.int64]:
     """Rank rows without the input's: (U, min(100, I)) int64, best first, equal scores by lower row."""
     users = np.arange(held_out.inputs.shape[0])
-    parts = [users[start : start + BATCH_USERS] for start in range(0, len(users), BATCH_USERS)]
-    return np.concatenate([top_rows(score(part), held_out.inputs[part], TOP) for part in parts])
+    parts = user_batches(*held_out.inputs.shape)
+    return np.concatenate([top_rows(score(users[part]), held_out.inputs[part], TOP) for part in parts])
 
 
 def measure(ranked: NDArray[np.int64], held_out: HeldOut) -> PerUser:
     """Give Recall@20, Recall@50 and NDCG@100 of every user."""
-    starts = range(0, len(ranked), BATCH_USERS)
-    parts = [
-        per_user_metrics(ranked[start : start + BATCH_USERS], held_out.targets[start : start + BATCH_USERS])
-        for start in starts
-    ]
+    parts = [per_user_metrics(ranked[part], held_out.targets[part]) for part in user_batches(*held_out.targets.shape)]
     return {name: np.concatenate([part[name] for part in parts]) for name in NAMES}
 
 

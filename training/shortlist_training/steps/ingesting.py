@@ -1,13 +1,12 @@
 """The ingest step: canonical tables, the user split, and a report on what was kept."""
 
-import ibis
 import pyarrow as pa
 
 from shortlist_training.errors import DataError, TrainingError
 from shortlist_training.ingest import fingerprint, ingest
 from shortlist_training.records import IngestReport
 from shortlist_training.splits import distinct_items, split_users
-from shortlist_training.steps.learning import Progress
+from shortlist_training.steps.learning import Progress, database
 from shortlist_training.workspace import INGEST, Workspace
 
 
@@ -25,7 +24,7 @@ def ingest_step(work: Workspace, progress: Progress) -> IngestReport:
     """Write the canonical tables, the user split and ingest.json."""
     project = work.loaded.project
     work.begin(INGEST)
-    connection = ibis.duckdb.connect()
+    connection = database(work)
     progress("reading and judging the log", 0, 3)
     ingested = ingest(connection, work.loaded)
     progress("writing tables", 1, 3)

@@ -27,6 +27,15 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 """Hears (what is being done, how much is done, of how much; 0 where that is not known)."""
 
 
+DATABASE_MEMORY = "4GB"
+"""What DuckDB may hold in memory; the rest of a join is spilled into the run directory."""
+
+
+def database(work: Workspace) -> ibis.BaseBackend:
+    """Open the engine that the steps run Ibis expressions on."""
+    return ibis.duckdb.connect(memory_limit=DATABASE_MEMORY, temp_directory=str(work.path("spilled")))
+
+
 @dataclass(frozen=True)
 class Ingested:
     """The ingested tables, read on demand."""
@@ -62,7 +71,7 @@ class Ingested:
 
     def training_interactions(self) -> ir.Table:
         """Open the training users' interactions with Ibis."""
-        connection = ibis.duckdb.connect()
+        connection = database(self.work)
         interactions = connection.read_parquet(self.work.path("interactions.parquet"))
         splits = connection.read_parquet(self.work.path("splits.parquet"))
         return interactions.semi_join(splits.filter(splits.split == "train"), "user")

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 
-import ibis
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ from shortlist_training.sources.content import item_content
 from shortlist_training.sources.pdn import PdnSource
 from shortlist_training.sources.ranking import measured
 from shortlist_training.splits import of_split
-from shortlist_training.steps.learning import Ingested, Progress
+from shortlist_training.steps.learning import Ingested, Progress, database
 from shortlist_training.timelines import Rows, index_in
 from shortlist_training.train import Epoch, Trained, Validation, train
 from shortlist_training.two_tower.serving_train import train_two_tower
@@ -49,7 +48,8 @@ def train_led(ingested: Ingested, progress: Progress) -> TrainReport:
     progress("counting pairs", 0, 0)
     pairs = _pairs(work)
     progress("factorizing PMI", 0, 0)
-    svd = _svd(work, pairs, ingested.vocabulary)
+    count, svd = pairs.num_rows, _svd(work, pairs, ingested.vocabulary)
+    del pairs  # a gigabyte for a million items
     initial = svd
     if project.led.init == "random":
         initial = np.random.default_rng(project.seed).standard_normal(svd.shape).astype(np.float32)
@@ -72,7 +72,7 @@ def train_led(ingested: Ingested, progress: Progress) -> TrainReport:
         _on_epoch("LED", project.led.epochs, progress),
         len(histories.countries),
     )
-    return _save_led(ingested, trained, svd, pairs.num_rows)
+    return _save_led(ingested, trained, svd, count)
 
 
 def train_two_tower_source(ingested: Ingested, progress: Progress) -> SourceReport:
@@ -172,7 +172,7 @@ def _report(epochs: list[Epoch], facts: dict[str, float]) -> SourceReport:
 
 
 def _pairs(work: Workspace) -> pa.Table:
-    connection = ibis.duckdb.connect()
+    connection = database(work)
     interactions = connection.read_parquet(work.path("interactions.parquet"))
     splits = connection.read_parquet(work.path("splits.parquet"))
     project = work.loaded.project

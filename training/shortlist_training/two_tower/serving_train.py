@@ -18,7 +18,7 @@ from shortlist_training.metrics import SELECTION
 from shortlist_training.sources.content import ItemContent
 from shortlist_training.sources.examples import Cutting, Example, cut, label_weights, usable
 from shortlist_training.sources.people import user_tensors
-from shortlist_training.sources.ranking import measured
+from shortlist_training.sources.ranking import UserScorer, measured
 from shortlist_training.timelines import Rows, incidence
 from shortlist_training.train import Epoch
 from shortlist_training.two_tower.serving_model import ServedTwoTower
@@ -76,7 +76,7 @@ def train_two_tower(
         model.train()
         losses = [_step(model, optimizer, batch, sampler) for batch in sampler.epoch(rng)]
         model.eval()
-        ndcg = measured(lambda users: score_users(model, validation.known, transforms, settings)[users], validation)
+        ndcg = measured(user_scorer(model, validation.known, transforms, settings), validation)
         epochs.append(Epoch(number, float(np.mean(losses)), float(ndcg[SELECTION].mean())))
         on_epoch(epochs[-1])
         if epochs[-1].ndcg > best.ndcg:
@@ -151,12 +151,15 @@ def mixed_loss(queries: Tensor, items: Tensor, batch: Batch, log_draws: Tensor) 
     return (torch.logaddexp(positives, negatives[batch.owner]) - positives).mean()
 
 
-def score_users(
+def user_scorer(
     model: ServedTwoTower, known: Sequence[History], transforms: Sequence[FeatureTransform], settings: TwoTowerSettings
-) -> NDArray[np.float32]:
-    """Score all items for users, without a seed and at no known time: (U, I) float32."""
-    items = encode_items(model)
-    return np.asarray(encode_users(model, known, transforms, settings.max_history) @ items.T)
+) -> UserScorer:
+    """Score all items for some of the users, without a seed, an hour after the newest interaction.
+
+    Items and users are encoded once, all of them here.
+    """
+    users, items = encode_users(model, known, transforms, settings.max_history), encode_items(model)
+    return lambda places: np.asarray(users[places] @ items.T)
 
 
 def encode_items(model: ServedTwoTower) -> NDArray[np.float32]:
