@@ -147,11 +147,15 @@ def measured_graph(
     So do those slower than `give_up_us`: another engine is good enough in far less.
     """
     index = HnswIndex.build(vectors, space, m=m, ef_construction=policy.ef_construction, seed=policy.seed)
-    built = Graph(index, space, m, policy.ef_construction)
+    return measured_efs(Graph(index, space, m, policy.ef_construction), goal, policy, give_up_us)
+
+
+def measured_efs(built: Graph, goal: Goal, policy: IndexPolicy, give_up_us: float) -> list[Measured]:
+    """As `measured_graph`, of a graph that is there."""
     found: list[Measured] = []
     # hnswlib searches with max(ef, k): a smaller ef would look as good here and be worse for a smaller k
     for ef in sorted({max(ef, goal.truth.k) for ef in policy.ef_grid}):
-        setting = CurvePoint(engine="hnsw", space=space, ef=ef, m=m, recall=0.0, search_us=0.0)
+        setting = CurvePoint(engine="hnsw", space=built.space, ef=ef, m=built.m, recall=0.0, search_us=0.0)
         found.append(_measured(built, setting, goal, work=ef))
         passed = len(found) > 1 and found[-2].reaches(goal.target)
         if passed or found[-1].point.search_us > give_up_us:

@@ -3,8 +3,8 @@
 The publisher's own sweep (`index_store.sweep`) measures every engine with one half of the queries; for each target the
 fastest setting of each engine is then judged by the other half: recall, median and 99th percentile of single searches
 on one thread, in turns, and the median of their CPU time, which other processes disturb least. Where ScaNN's index is
-over principal axes, one over the vectors stands beside it. Markdown goes where
-`--markdown` says, for docs/engines.md.
+over principal axes, one over the vectors stands beside it. Graphs, which take minutes for a million items, are kept
+with `--kept` and not built again. Markdown goes where `--markdown` says, for docs/engines.md.
 """
 
 import math
@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
+import msgspec
 import numpy as np
 import typer
 from numpy.typing import NDArray
@@ -28,9 +29,11 @@ from index_store.calibration import describe
 from index_store.content import IndexPolicy
 from index_store.engines import scann_engine
 from index_store.index import Index
+from index_store.index_entry import Space
 from index_store.principal import principal_axes
 from index_store.recall import Truth
-from index_store.sweep import Goal, Measured, measured_exactly, measured_graph, measured_tree
+from index_store.sweep import Goal, Measured, measured_efs, measured_exactly, measured_tree
+from loadtest.bench_engines_graph import graph_of
 from loadtest.bench_engines_input import Given, of_bundle, of_file, of_recipe
 
 TARGETS = (0.90, 0.95, 0.99)
@@ -61,6 +64,8 @@ def main(
     items: Annotated[int, typer.Option(help="Or so many drawn items.")] = 1_000_000,
     queries: Annotated[int, typer.Option(help="Half of them choose, the other half judges.")] = 600,
     m: Annotated[list[int] | None, typer.Option(help="M of graphs.", show_default="16, 32")] = None,
+    space: Annotated[list[str] | None, typer.Option(help="Of graphs.", show_default="ip, l2_augmented")] = None,
+    kept: Annotated[Path | None, typer.Option(help="Graphs are kept here for another run.", show_default=False)] = None,
     markdown: Annotated[Path | None, typer.Option(help="Append the table to this file.", show_default=False)] = None,
     *,
     graphs: Annotated[bool, typer.Option(help="Measure hnswlib, too: minutes for a million items.")] = True,
@@ -72,10 +77,9 @@ def main(
             given = of_bundle(bundle, source, country, queries)
         else:
             given = of_file(vectors, queries) if vectors is not None else of_recipe(items, queries)
-        policy = IndexPolicy(
-            m=tuple(m or (16, 32)), ef_grid=(100, 150, 200, 300, 400, 600, 800, 1200, 1700, 2500, 4000)
-        )
-        measured, spent = _curves(given, policy, status.update, graphs=graphs)
+        spaces = msgspec.convert(space or get_args(Space), tuple[Space, ...])
+        policy = IndexPolicy(m=tuple(m or (16, 32)), ef_grid=_EF_GRID, spaces=spaces if graphs else ())
+        measured, spent = _curves(given, policy, kept, status.update)
         status.update("judging")
         judged = _judge(given, measured, policy)
     console.print(_curve_table(measured))
@@ -87,13 +91,13 @@ def main(
 
 
 def _curves(
-    given: Given, policy: IndexPolicy, say: Callable[[str], None], *, graphs: bool
+    given: Given, policy: IndexPolicy, kept: Path | None, say: Callable[[str], None]
 ) -> tuple[list[Measured], dict[str, float]]:
     """All engines' curves up to the highest target, and how many seconds building and measuring took."""
     choosing = given.queries[: len(given.queries) // 2]
     goal = Goal(Truth.of(given.vectors, choosing, policy.recall_k), (), TARGETS[-1])
     measured, spent = measured_exactly(given.vectors, goal), {}
-    for name, sweep in _sweeps(given, goal, policy, graphs=graphs).items():
+    for name, sweep in _sweeps(given, goal, policy, kept).items():
         say(f"{name}: building and measuring")
         started = time.perf_counter()
         measured += sweep()
@@ -101,17 +105,20 @@ def _curves(
     return measured, spent
 
 
-def _sweeps(given: Given, goal: Goal, policy: IndexPolicy, *, graphs: bool) -> dict[str, Callable[[], list[Measured]]]:
+def _sweeps(
+    given: Given, goal: Goal, policy: IndexPolicy, kept: Path | None
+) -> dict[str, Callable[[], list[Measured]]]:
+    def graph(space: Space, m: int) -> list[Measured]:
+        return measured_efs(graph_of(given.vectors, policy, space, m, kept), goal, policy, give_up_us=math.inf)
+
     sweeps: dict[str, Callable[[], list[Measured]]] = {}
     if scann_engine() is not None:
         sweeps["scann"] = partial(measured_tree, given.vectors, goal, policy)
         if principal_axes(given.vectors, policy.scann_energy, policy.scann_sample) is not None:
             over_all = replace(policy, scann_energy=1.0)
             sweeps[_OVER_ALL] = partial(measured_tree, given.vectors, goal, over_all)
-    for space, m in product(policy.spaces, policy.ms) if graphs else ():
-        sweeps[f"hnsw {space} M {m}"] = partial(
-            measured_graph, given.vectors, goal, policy, space, m, give_up_us=math.inf
-        )
+    for space, m in product(policy.spaces, policy.ms):
+        sweeps[f"hnsw {space} M {m}"] = partial(graph, space, m)
     return sweeps
 
 

@@ -1,12 +1,15 @@
 """The bench of engines runs over drawn vectors and over a published bundle's, and says who won."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from index_store.hnsw import HnswIndex
 from index_store.publish import publish
 from loadtest.bench_engines import main
+from loadtest.bench_engines_graph import graph_of
 from loadtest.bench_engines_input import of_bundle
 from tiny_bundle import POLICY
 from tiny_sources import full_content
@@ -22,6 +25,22 @@ def test_drawn_vectors_are_searched_by_every_engine(tmp_path: Path, capsys: pyte
         assert f"- {target}: **" in text
         own = [line for line in text.splitlines() if line.startswith(f"| {target} |")]
         assert sum(engine in " ".join(own) for engine in ("exact", "hnsw", "scann")) == 3
+
+
+def test_kept_graphs_are_not_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second run over the same vectors loads them and finds the same; other vectors or settings have their own."""
+    vectors = np.random.default_rng(0).normal(size=(400, 12)).astype(np.float32)
+    policy = replace(POLICY, recall_k=10)
+    first = graph_of(vectors, policy, "ip", 8, tmp_path)
+    others = graph_of(vectors + 1, policy, "ip", 8, tmp_path), graph_of(vectors, policy, "l2_augmented", 8, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3
+    monkeypatch.setattr(HnswIndex, "build", None)
+    again = graph_of(vectors, policy, "ip", 8, tmp_path)
+    for graph in (first, again, *others):
+        graph.index.set_ef(50)
+    found, expected = again.index.search(vectors[:20], 10), first.index.search(vectors[:20], 10)
+    assert np.array_equal(found.rows, expected.rows)
+    assert not np.array_equal(others[0].index.search(vectors[:20], 10).rows, expected.rows)
 
 
 def test_a_bundles_sample_users_are_the_queries(tmp_path: Path) -> None:
