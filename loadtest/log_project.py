@@ -47,17 +47,17 @@ ease_max_items = 0 # it has items x items weights
 dim = 100
 iterations = 2
 
-# U sqrt(S) as it is, and one matrix over it: Adam on a million vectors takes a second a step.
+# U sqrt(S) with the lengths it has: a hundred dimensions hold more of common items than of rare ones.
 [led]
-tuning = "project"
 normalize = false
 scale = 4.0
-epochs = 2
-patience = 1
-batch_users = 512
+epochs = 4
+patience = 2
+batch_users = 1024
+learning_rate = 3e-2
 negatives = 500
 dropout = 0.1
-max_targets = 10
+max_targets = 5
 
 # Graphs of a million items take ten minutes each: python -m loadtest.bench_engines builds and compares them.
 [index]

@@ -4,6 +4,7 @@ import itertools
 import math
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -25,12 +26,14 @@ from shortlist_training.metrics import fold_in
 from shortlist_training.roles import Roles
 from shortlist_training.timelines import incidence
 from shortlist_training.train import (
+    SPARSE_FROM,
     Validation,
     batches,
     count_in_pool,
     initial_bias,
     input_and_target,
     negative_distribution,
+    steps_sparsely,
     train,
 )
 
@@ -243,3 +246,33 @@ def test_negative_sampling_starts_from_the_odds_of_its_positive() -> None:
     start = initial_bias(LedConfig(loss="ns", negatives=100))
     assert 100 * sigmoid(start) == pytest.approx(sigmoid(-start), rel=0.01)
     assert {initial_bias(LedConfig(loss=loss)) for loss in ("mult", "mult-css", "bpr")} == {0.0}
+
+
+@pytest.mark.parametrize("per", ["batch", "user"])
+@pytest.mark.parametrize("loss", [loss for loss in LOSSES if loss != "mult"])
+def test_a_large_catalogue_learns_alike(loss: str, per: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first step over the vectors in use is Adam's over all; later ones learn as much, the same every time."""
+    rng = np.random.default_rng(0)
+    histories = [rng.permutation(10)[:5] + 10 * (user % 2) for user in range(120)]
+    inputs, targets = fold_in(histories[100:], 0.6, seed=0)
+    validation = Validation(incidence(inputs, 22), incidence(targets, 22))
+    initial = rng.standard_normal((22, 8)).astype(np.float32)
+    first = LedConfig(loss=loss, epochs=1, batch_users=100, negatives=8, negatives_per=per, learning_rate=0.03)
+    longer = msgspec.structs.replace(first, epochs=12, batch_users=20, patience=12)
+    dense = train(histories[:100], initial, validation, first, 0, lambda _: None)
+    monkeypatch.setattr("shortlist_training.train.SPARSE_FROM", 20)
+    sparse = train(histories[:100], initial, validation, first, 0, lambda _: None)
+    assert sparse.best == dense.best == 1
+    assert sparse.epochs[1].loss == pytest.approx(dense.epochs[1].loss)
+    np.testing.assert_allclose(sparse.vectors, dense.vectors, atol=3e-3)  # a step is 0.03
+    trained, again = (train(histories[:100], initial, validation, longer, 0, lambda _: None) for _ in range(2))
+    assert trained.epochs[trained.best].ndcg > trained.epochs[0].ndcg + 0.1
+    assert trained.vectors.tobytes() == again.vectors.tobytes()
+
+
+def test_some_settings_touch_every_vector() -> None:
+    """A full softmax, weight decay and one matrix for all need a step over all vectors, as small catalogues take."""
+    assert steps_sparsely(LedConfig(), SPARSE_FROM)
+    assert not steps_sparsely(LedConfig(), SPARSE_FROM - 1)
+    for config in (LedConfig(loss="mult"), LedConfig(weight_decay=0.1), LedConfig(tuning="project")):
+        assert not steps_sparsely(config, SPARSE_FROM)

@@ -19,15 +19,23 @@ class Led(nn.Module):
 
     tuning "train": the (I, d) vectors are parameters. "project": v_i = P v_i^SVD with the (d, d) matrix P and the
     biases as the only parameters, d*d + I of them (section 5.4).
-    countries: C adds a bias per country, b_i + b_(i,c); 0 leaves it out.
+    countries: C adds a bias per country, b_i + b_(i,c); 0 leaves it out. sparse: the vectors' gradients name only the
+    rows in use, which `score_all` cannot.
     """
 
     base: Tensor
 
     def __init__(
-        self, initial: Tensor, tuning: Literal["train", "project"], bias: float = 0.0, countries: int = 0
+        self,
+        initial: Tensor,
+        tuning: Literal["train", "project"],
+        bias: float = 0.0,
+        countries: int = 0,
+        *,
+        sparse: bool = False,
     ) -> None:
         super().__init__()
+        self.sparse = sparse
         items, dim = initial.shape
         self.bias = nn.Parameter(torch.full((items,), bias))
         self.country_bias = nn.Parameter(torch.zeros(countries, items)) if countries else None
@@ -40,7 +48,10 @@ class Led(nn.Module):
 
     def item_vectors(self, rows: Tensor | None = None) -> Tensor:
         """Give v_i for some rows, or all: (..., d) float32."""
-        base = self.base if rows is None else self.base[rows]
+        if rows is None:
+            base = self.base
+        else:
+            base = functional.embedding(rows, self.base, sparse=True) if self.sparse else self.base[rows]
         return base if self.projection is None else base @ self.projection.T
 
     def encode(self, items: Tensor, offsets: Tensor, shares: Tensor | None = None) -> Tensor:
@@ -50,7 +61,7 @@ class Led(nn.Module):
         adding up to 1, take the place of 1/T. Averaging comes before P, which then applies once per user.
         """
         if shares is None:
-            mean = functional.embedding_bag(items, self.base, offsets, mode="mean")
+            mean = functional.embedding_bag(items, self.base, offsets, mode="mean", sparse=self.sparse)
         else:
             mean = functional.embedding_bag(items, self.base, offsets, mode="sum", per_sample_weights=shares)
         return mean if self.projection is None else mean @ self.projection.T

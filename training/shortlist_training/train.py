@@ -15,6 +15,9 @@ from shortlist_training.metrics import SELECTION, evaluate_scores
 from shortlist_training.roles import Roles
 from shortlist_training.timelines import Rows, incidence
 
+SPARSE_FROM = 200_000
+"""Items from which only the vectors in use take a step of Adam: a step over all of a million takes a second."""
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -99,8 +102,9 @@ def train(
     be_deterministic(seed, config.threads)
     rng = np.random.default_rng(seed)
     own_biases = countries if config.per_country_biases else 0
-    model = Led(torch.from_numpy(initial), config.tuning, initial_bias(config), own_biases)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    sparse = steps_sparsely(config, len(initial))
+    model = Led(torch.from_numpy(initial), config.tuning, initial_bias(config), own_biases, sparse=sparse)
+    optimizers = _optimizers(model, config)
     roles = [history if isinstance(history, Roles) else Roles(history) for history in histories]
     usable = [history for history in roles if history.usable]
     known = incidence([history.rows for history in usable], len(initial))
@@ -109,7 +113,7 @@ def train(
     best = _checkpoint(model, epochs)
     on_epoch(epochs[0])
     for number in range(1, config.epochs + 1):
-        losses = [_step(model, optimizer, batch, config) for batch in batches(usable, known, draw, config, rng)]
+        losses = [_step(model, optimizers, batch, config) for batch in batches(usable, known, draw, config, rng)]
         epochs.append(Epoch(number, float(np.mean(losses)) if losses else 0.0, _ndcg(model, validation)))
         on_epoch(epochs[-1])
         if epochs[-1].ndcg > epochs[best.best].ndcg:
@@ -117,6 +121,21 @@ def train(
         elif number - best.best >= config.patience:
             break
     return Trained(best.vectors, best.biases, best.best, epochs, best.country_biases)
+
+
+def steps_sparsely(config: LedConfig, items: int) -> bool:
+    """Whether vectors that a batch does not use stay as they are: many items, and nothing that touches all of them."""
+    return items >= SPARSE_FROM and config.tuning == "train" and config.loss != "mult" and not config.weight_decay
+
+
+def _optimizers(model: Led, config: LedConfig) -> list[torch.optim.Optimizer]:
+    if not model.sparse:
+        return [torch.optim.Adam(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)]
+    others = [each for each in model.parameters() if each is not model.base]
+    return [
+        torch.optim.SparseAdam([model.base], lr=config.learning_rate),
+        torch.optim.Adam(others, lr=config.learning_rate),
+    ]
 
 
 def initial_bias(config: LedConfig) -> float:
@@ -209,13 +228,15 @@ def _batch(split: Sequence[tuple[Rows, Rows]], pool: Rows, known: sp.csr_matrix,
     )
 
 
-def _step(model: Led, optimizer: torch.optim.Optimizer, batch: Batch, config: LedConfig) -> float:
+def _step(model: Led, optimizers: Sequence[torch.optim.Optimizer], batch: Batch, config: LedConfig) -> float:
     loss = average(LOSSES[config.loss](_scores(model, batch, config)), batch.is_target, config.weighting)
     if model.country_bias is not None:
         loss = loss + config.country_regularization * model.country_bias.square().sum()
-    optimizer.zero_grad()
+    for optimizer in optimizers:
+        optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]  # torch's stubs leave it untyped
-    optimizer.step()
+    for optimizer in optimizers:
+        optimizer.step()
     return float(loss.item())
 
 
