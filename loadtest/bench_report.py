@@ -83,10 +83,11 @@ def _machine(results: Results) -> list[str]:
         return []
     revisions = sorted({each["revision"] for each in parts})
     any_part = parts[0]
+    seconds = " or ".join(f"{each:g}" for each in sorted({part["seconds"] for part in parts}))
     loads = [each["load_average"] for each in parts]
     line = (
         f"{any_part['machine']}; revision {', '.join(revisions)}; medians of {any_part['runs']} runs of "
-        f"{any_part['seconds']:g} s, ranges in brackets; load average after a part {min(loads):.1f} to "
+        f"{seconds} s, ranges in brackets; load average after a part {min(loads):.1f} to "
         f"{max(loads):.1f}."
     )
     return [line]
