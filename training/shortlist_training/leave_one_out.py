@@ -71,11 +71,18 @@ def read_cases(interactions: Path, negatives: Path) -> Cases:
     return Cases(history, test[1], lists)
 
 
-def hold_out_one(history: sp.csr_matrix, seed: int, negatives: int = NEGATIVES, rarity: float = 0.0) -> Cases:
+def hold_out_one(
+    history: sp.csr_matrix,
+    seed: int,
+    negatives: int = NEGATIVES,
+    rarity: float = 0.0,
+    odds: sp.csr_matrix | None = None,
+) -> Cases:
     """Take one random item of each history as target, and draw distinct negatives from what the user never had.
 
     For choosing hyperparameters. Every user needs two items or more. rarity: r above 0 draws the target by count^-r
-    instead, count being the item's users: a stand-in for the newest item, which is rarer than the others.
+    instead, count being the item's users: a stand-in for the newest item, which is rarer than the others. odds: draw by
+    these instead, one for each entry of the history.
     """
     rng = np.random.default_rng(seed)
     users, items = history.shape
@@ -83,8 +90,10 @@ def hold_out_one(history: sp.csr_matrix, seed: int, negatives: int = NEGATIVES, 
     targets = np.zeros(users, dtype=np.int64)
     drawn = np.zeros((users, negatives), dtype=np.int64)
     for user in range(users):
-        known = history.indices[history.indptr[user] : history.indptr[user + 1]]
-        targets[user] = rng.choice(known, p=chance[known] / chance[known].sum() if rarity else None)
+        rows = slice(history.indptr[user], history.indptr[user + 1])
+        known = history.indices[rows]
+        wanted = chance[known] if odds is None else odds.data[rows]
+        targets[user] = rng.choice(known, p=wanted / wanted.sum() if rarity or odds is not None else None)
         drawn[user] = _unknown(known, items, rng, negatives)
     kept = history.copy()
     kept[np.arange(users), targets] = 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from shortlist_training.baselines import ease, gram, popularity
 from shortlist_training.leave_one_out import Cases, Ranks, Scorer, history_scorer, ndcg, ranks
 from shortlist_training.neighbourhood import cosine, nearest, pearson, slim
-from shortlist_training.pdn.features import Profiles
+from shortlist_training.pdn.features import Behaviour, Profiles
+from shortlist_training.pdn.lateness import late_codes, lateness, weighed
 from shortlist_training.pdn.towers import TowerConfig, item_similarity, tower_scorer, train_towers
 from shortlist_training.pdn.warm_start import FactorConfig, factorize
 from shortlist_training.reproduction.parts import Progress
@@ -23,12 +25,13 @@ Setting = TypeVar("Setting")
 
 
 class BaselineConfig(msgspec.Struct, frozen=True):
-    """What is tried: every pair of neighbours and shrinkage, every lambda, (l2, l1) of SLIM, and iALS."""
+    """What is tried: neighbours and shrinkage in all pairs, lambdas, (l2, l1) of SLIM, powers of lateness, and iALS."""
 
     neighbours: tuple[int, ...] = (25, 50, 100)
     shrinkage: tuple[float, ...] = (0.0, 20.0)
     ease_lambdas: tuple[float, ...] = (500.0, 1000.0, 1500.0)
     slim: tuple[tuple[float, float], ...] = ((500.0, 1.0),)
+    late_powers: tuple[float, ...] = (0.0, 0.3, 0.6, 1.0)
     ials: tuple[FactorConfig, ...] = (
         FactorConfig(64, 2.0, 10.0),
         FactorConfig(64, 4.0, 20.0),
@@ -86,6 +89,29 @@ def choose_slim(validation: Cases, test: Cases, config: BaselineConfig, progress
     for l2, l1 in leaders(found):
         scorer = history_scorer(test.history, slim(gram(test.history), l2, l1))
         yield Chosen("SLIM", scorer, f"l2 {l2:g}, l1 {l1:g}")
+
+
+def choose_late(
+    newest: Cases, test: Cases, behaviour: Behaviour, config: BaselineConfig, on: Progress
+) -> Iterator[Chosen]:
+    """Give EASE and SLIM what TrigNet is given: triggers weigh lateness^power. Tuned on items as late as newest."""
+    late, now = (late_codes(lateness(cases.history)) for cases in (newest, test))
+    known, whole = gram(newest.history), gram(test.history)
+    solvers = {
+        f"EASE, late triggers (lambda {value:g}": partial(ease, regularization=value) for value in config.ease_lambdas
+    }
+    solvers |= {f"SLIM, late triggers (l2 {l2:g}, l1 {l1:g}": partial(slim, l2=l2, l1=l1) for l2, l1 in config.slim}
+    found = {}
+    for done, (name, solve) in enumerate(solvers.items()):
+        on(name.split(" (")[0], done, len(solvers))
+        weights = solve(known)
+        for power in config.late_powers:
+            scorer = history_scorer(weighed(newest.history, late, behaviour, power), weights)
+            found[name, power] = validation_ndcg(scorer, newest)
+    for family in ("EASE", "SLIM"):
+        for name, power in leaders({key: value for key, value in found.items() if key[0].startswith(family)}):
+            scorer = history_scorer(weighed(test.history, now, behaviour, power), solvers[name](whole))
+            yield Chosen(name.split(" (")[0], scorer, f"{name.split(' (')[1]}, power {power:g}")
 
 
 def choose_ials(

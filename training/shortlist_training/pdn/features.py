@@ -13,7 +13,9 @@ from shortlist_training.timelines import Rows
 
 DECADE_FROM, YEARS_PER_CODE = 1910, 5
 COUNT_CODES = 24
-_GROWTH = 1.5
+DAY_S = 86_400
+GROWTH = 1.5
+"""Each class of counts is wider than the one before by this factor."""
 
 
 @dataclass(frozen=True)
@@ -25,16 +27,32 @@ class Fields:
 
 
 @dataclass(frozen=True)
+class Behaviour:
+    """What users did with items beside taking them, and whether they are back.
+
+    disliked: (D,) int64 ascending, user row * I + item row of each pair of the training log that was rated below 3.
+    returned: (U,) bool, the request comes more than a day after sign-up: the newest items are not the last of the
+    first visit then, and lateness says nothing of them. items: I.
+    """
+
+    disliked: Rows
+    returned: NDArray[np.bool_]
+    items: int
+
+
+@dataclass(frozen=True)
 class Profiles:
     """What is known without the log. users: gender, age, occupation. items: year, 5 years to a code.
 
-    genres: (I, G) float32, each item's genres with weight 1 / their number. genre_names: (G,).
+    genres: (I, G) float32, each item's genres with weight 1 / their number. genre_names: (G,). behaviour: None where
+    the log has takings only.
     """
 
     users: Fields
     items: Fields
     genres: NDArray[np.float32]
     genre_names: tuple[str, ...]
+    behaviour: Behaviour | None = None
 
 
 def read_profiles(interactions: Path, users: Path, movies: Path) -> Profiles:
@@ -57,9 +75,38 @@ def read_profiles(interactions: Path, users: Path, movies: Path) -> Profiles:
     )
 
 
+def read_behaviour(interactions: Path, requests: Path) -> Behaviour:
+    """Read which pairs of the training log were disliked, and who is back by the time of the request.
+
+    interactions: (ncf_user, ncf_item, is_test, rating_ge3). requests: (ncf_user, user_id, timestamp), one row per user.
+    Of the test rows only the time is read: a request has one. What was asked for and how it was rated is not.
+    """
+    connection = ibis.duckdb.connect()
+    log = connection.read_parquet(interactions)
+    items = int(log.ncf_item.max().to_pyarrow().as_py()) + 1
+    below = log.filter(~log.is_test & ~log.rating_ge3).select("ncf_user", "ncf_item").distinct().to_pyarrow()
+    pairs = below["ncf_user"].to_numpy().astype(np.int64) * items + below["ncf_item"].to_numpy()
+    asked = (
+        connection.read_parquet(requests).select("ncf_user", "user_id", "timestamp").order_by("user_id").to_pyarrow()
+    )
+    returned = np.zeros(len(asked), dtype=np.bool_)
+    returned[asked["ncf_user"].to_numpy()] = returned_users(asked["timestamp"].to_numpy().astype(np.int64))
+    return Behaviour(np.sort(pairs), returned, items)
+
+
+def returned_users(requests: Rows) -> NDArray[np.bool_]:
+    """Say who asks more than a day after signing up: (U,) bool.
+
+    requests: (U,) int64 seconds, users in order of sign-up, the last to sign up first, as MovieLens-1M numbers them.
+    Nobody signed up after those before them in this order did, and nobody asks before signing up: the earliest
+    request so far is the latest that a user can have signed up.
+    """
+    return np.asarray(requests - np.minimum.accumulate(requests) > DAY_S)
+
+
 def count_codes(counts: NDArray[np.float32]) -> Rows:
     """Cut counts into `COUNT_CODES` classes that widen by a half from one to the next; 0 is a class of its own."""
-    grown = np.floor(np.log(np.maximum(counts, 1.0)) / np.log(_GROWTH)) + 1
+    grown = np.floor(np.log(np.maximum(counts, 1.0)) / np.log(GROWTH)) + 1
     return np.where(counts > 0, np.minimum(grown, COUNT_CODES - 1), 0).astype(np.int64)
 
 

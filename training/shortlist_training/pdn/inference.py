@@ -71,11 +71,12 @@ class Served:
 def serve(model: Pdn, history: sp.csr_matrix, view: View) -> Served:
     """Compute the static answers of a model for all users and items; pairs go through SimNet in blocks of rows."""
     activity, popularity = to_tensor(activity_codes(history)), to_tensor(view.popularity)
+    late = torch.from_numpy(view.late)
     users, items = torch.arange(history.shape[0]), torch.arange(history.shape[1])
     owner = np.repeat(np.arange(history.shape[0]), np.diff(history.indptr))
     with torch.no_grad():
         weight = [
-            model.triggers(users, activity, to_tensor(people), to_tensor(own), popularity).numpy()
+            model.triggers(users, activity, to_tensor(people), to_tensor(own), popularity, late).numpy()
             for people, own in zip(_blocks(owner), _blocks(history.indices), strict=True)
         ]
         people = model.direct_user(users, activity).numpy()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from shortlist_training.pdn.behaviour import BehaviourField
 from shortlist_training.pdn.cooccurrence import BUCKETS, STATISTICS
 from shortlist_training.pdn.features import COUNT_CODES, Profiles
 from shortlist_training.pdn.tables import table_sum
@@ -27,6 +28,8 @@ class PdnConfig(msgspec.Struct, frozen=True):
     start SimNet where a path weighs EASE's and SLIM's mean weight + offset instead (`warm_start`), None at random.
     direct_start: added to d_ui; at 2 the softplus of a small d_ui is almost a straight line. factor_weight: start the
     direct net at this part of the product of a matrix factorization's factors, and leave it there; None: at random.
+    behaviour: give TrigNet the field a_uj, where the log has one. late_power: a trigger weighs lateness^late_power then
+    at the start.
     """
 
     id_dim: int = 16
@@ -40,6 +43,8 @@ class PdnConfig(msgspec.Struct, frozen=True):
     linear_offset: float | None = 0.02
     direct_start: float = 2.0
     factor_weight: float | None = 0.15
+    behaviour: bool = True
+    late_power: float = 0.6
 
 
 BIAS_START = -4.0
@@ -125,14 +130,18 @@ class Pdn(nn.Module):
     """The whole network. Direct net and bias net have embeddings of their own (section 4.4).
 
     `slope` is for the listwise loss only: what a user's score is multiplied by to be a logit, by activity. Like the
-    bias net's additive weight it is the same for all of a user's items, and is not served.
+    bias net's additive weight it is the same for all of a user's items, and is not served. So is `selection`: the log
+    has items from all of a user's past, while serving asks for the next one.
     """
 
     def __init__(self, profiles: Profiles, config: PdnConfig) -> None:
         super().__init__()
         self.config = config
         self.users, self.items = UserField(profiles, config), ItemField(profiles, config)
-        self.trig = _mlp(self.users.width + self.items.width, config.hidden, 1)
+        behaviour = profiles.behaviour if config.behaviour else None
+        self.behaviour = BehaviourField(behaviour, config.field_dim) if behaviour else None
+        more = self.behaviour.width if self.behaviour else 0
+        self.trig = _mlp(self.users.width + self.items.width + more, config.hidden, 1)
         self.sim = SimNet(self.items.width, config)
         wide = msgspec.structs.replace(config, id_dim=config.direct_dim)
         self.direct_users, self.direct_items = UserField(profiles, wide), ItemField(profiles, wide)
@@ -145,10 +154,14 @@ class Pdn(nn.Module):
             self.sim.out.bias.fill_(config.path_start)
             self.slope.weight.fill_(math.log(SLOPE_START))
 
-    def triggers(self, users: Tensor, activity: Tensor, owner: Tensor, items: Tensor, popularity: Tensor) -> Tensor:
+    def triggers(
+        self, users: Tensor, activity: Tensor, owner: Tensor, items: Tensor, popularity: Tensor, late: Tensor
+    ) -> Tensor:
         """Give t_uj of eq. 8 for (L,) paths: user users[owner[l]] and trigger items[l]."""
-        people = self.users(users, activity)
-        weight: Tensor = self.trig(torch.cat([people[owner], self.items(items, popularity)], dim=1)).squeeze(-1)
+        fields = [self.users(users, activity)[owner], self.items(items, popularity)]
+        if self.behaviour is not None:
+            fields.append(self.behaviour(users[owner], activity[owner], items, late))
+        weight: Tensor = self.trig(torch.cat(fields, dim=1)).squeeze(-1)
         return weight
 
     def similarity(self, triggers: Tensor, targets: Tensor, buckets: Tensor, popularity: Tensor) -> Tensor:
@@ -186,6 +199,12 @@ class Pdn(nn.Module):
         slope: Tensor = self.slope(activity if self.config.bias else torch.zeros_like(activity))
         return slope.exp()
 
+    def selection(self, users: Tensor, activity: Tensor, items: Tensor, late: Tensor) -> Tensor:
+        """Give what makes (P,) items of (B,) users likelier in the log than next, as a logit: (B, P). Never served."""
+        if self.behaviour is None or not self.config.bias:
+            return torch.zeros(len(users), len(items))
+        return self.behaviour.selection(users, activity, items, late)
+
 
 def path_weights(similarity: Tensor, trigger: Tensor) -> Tensor:
     """MEG, eq. 10: ln(1 + e^t e^s) for (L, P) similarities and (L,) trigger weights."""
@@ -201,13 +220,14 @@ def cross_entropy(score: Tensor, label: Tensor, weight: Tensor) -> Tensor:
     return (torch.where(label > 0, positive, score) * weight).sum() / weight.sum()
 
 
-def listwise(score: Tensor, label: Tensor, weight: Tensor, slope: Tensor) -> Tensor:
+def listwise(score: Tensor, label: Tensor, weight: Tensor, slope: Tensor, selection: Tensor | float = 0.0) -> Tensor:
     """Weighted mean over positives of -log(e^ay / (e^ay + sum over the user's negatives of e^ay')), a the slope.
 
-    score, label: (B, P). weight: (B, P); 0 leaves a pair out, and a positive's is its share. slope: (B, 1). Adding
+    score, label: (B, P). weight: (B, P); 0 leaves a pair out, and a positive's is its share. slope: (B, 1). selection:
+    (B, P), added to the logit ay. Adding
     the same to all of a user's scores changes nothing: unlike eq. 13 it leaves room for weights below the usual.
     """
-    logit = score * slope
+    logit = score * slope + selection
     left_out = (label > 0) | (weight == 0)
     against = torch.logsumexp(logit.masked_fill(left_out, NO_LOGIT), dim=1, keepdim=True)
     asked = weight * (label > 0)

@@ -19,7 +19,7 @@ from shortlist_training.pdn.features import Profiles, activity_codes
 from shortlist_training.pdn.inference import serve
 from shortlist_training.pdn.model import Pdn, PdnConfig, cross_entropy, listwise, path_weights, to_tensor
 from shortlist_training.pdn.views import View, Views
-from shortlist_training.pdn.warm_start import Factors, start_from_factors, start_from_linear
+from shortlist_training.pdn.warm_start import Factors, start_from_factors, start_from_lateness, start_from_linear
 from shortlist_training.timelines import Rows
 
 LARGEST_GRADIENT = 1.0
@@ -35,7 +35,8 @@ class TrainConfig(msgspec.Struct, frozen=True):
     of that, 1 being the same for all users. Of longer histories `max_triggers` random triggers are taken, and their
     sum is scaled up accordingly. The learning rate rises over `warm_up` steps and falls to a twentieth along a cosine
     over `epochs`. patience: epochs without a better validation NDCG@10 among all items, of the first `judged` users
-    only if it is not None. loss: "listwise" (`model.listwise`) or the paper's "cross_entropy".
+    only if it is not None. behaviour_rate: the behaviour field's own learning rate. loss: "listwise"
+    (`model.listwise`) or the paper's "cross_entropy".
     """
 
     loss: Literal["listwise", "cross_entropy"] = "listwise"
@@ -50,6 +51,7 @@ class TrainConfig(msgspec.Struct, frozen=True):
     max_triggers: int = 200
     learning_rate: float = 1e-4
     slope_rate: float = 2e-2
+    behaviour_rate: float = 5e-3
     weight_decay: float = 1e-2
 
 
@@ -129,6 +131,8 @@ def started(profiles: Profiles, sizes: PdnConfig, cut: Edges, factors: Factors |
     model = Pdn(profiles, sizes)
     if sizes.linear_offset is not None:
         start_from_linear(model, cut, sizes.linear_offset)
+    if model.behaviour is not None:
+        start_from_lateness(model, sizes.late_power)
     if sizes.factor_weight is not None and factors is not None:
         start_from_factors(model, factors, sizes.factor_weight)
     return model
@@ -139,24 +143,30 @@ def batch_loss(model: Pdn, batch: Batch, view: View, config: TrainConfig) -> Ten
     score = scores(model, batch, view)
     if config.loss == "cross_entropy":
         return cross_entropy(score, batch.label, batch.weight)
-    return listwise(score, batch.label, batch.weight, model.slopes(batch.activity))
+    selection = model.selection(batch.users, batch.activity, batch.pool, torch.from_numpy(view.late))
+    return listwise(score, batch.label, batch.weight, model.slopes(batch.activity), selection)
 
 
 def _optimizer(
     model: Pdn, config: TrainConfig, steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    nets = [value for name, value in model.named_parameters() if value.requires_grad and not name.startswith("slope")]
+    learned = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    apart = ("slope", "behaviour")
+    nets = [value for name, value in learned.items() if not name.startswith(apart)]
     groups = [
         {"params": nets, "lr": config.learning_rate},
         {"params": [model.slope.weight], "lr": config.slope_rate, "weight_decay": 0.0},
     ]
+    if model.behaviour is not None:
+        behaviour = list(model.behaviour.parameters())
+        groups.append({"params": behaviour, "lr": config.behaviour_rate, "weight_decay": 0.0})
 
     def factor(step: int) -> float:
         cosine = 0.5 * (1.0 + math.cos(math.pi * min(step / steps, 1.0)))
         return min(1.0, (step + 1) / config.warm_up) * (LEAST_RATE + (1.0 - LEAST_RATE) * cosine)
 
     optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
-    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, [factor, lambda _step: 1.0])
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, [factor, *[lambda _step: 1.0] * (len(groups) - 1)])
 
 
 def scores(model: Pdn, batch: Batch, view: View) -> Tensor:
@@ -169,7 +179,8 @@ def scores(model: Pdn, batch: Batch, view: View) -> Tensor:
     unique, place = torch.unique(batch.triggers, return_inverse=True)
     buckets = torch.from_numpy(pair_buckets(view, unique.numpy(), batch.pool.numpy()))
     similarity = model.similarity(unique, batch.pool, buckets, popularity)
-    weight = model.triggers(batch.users, batch.activity, batch.owner, batch.triggers, popularity)
+    late = torch.from_numpy(view.late)
+    weight = model.triggers(batch.users, batch.activity, batch.owner, batch.triggers, popularity, late)
     paths = path_weights(similarity.index_select(0, place), weight)
     other = (batch.triggers[:, None] != batch.pool).float()
     none = torch.zeros(len(batch.users), len(batch.pool))

@@ -78,6 +78,26 @@ def start_from_linear(model: Pdn, cut: Edges, offset: float) -> None:
         last.bias.zero_()
 
 
+def start_from_lateness(model: Pdn, power: float) -> None:
+    """Set hidden unit 0 of TrigNet so that t_uj grows by power * log lateness; the unit stays where it is linear.
+
+    Raises ValueError where the model has no behaviour field.
+    """
+    if model.behaviour is None:
+        message = "behaviour: the model to start has no such field"
+        raise ValueError(message)
+    first, last = _linear(model.trig)
+    grown = power * model.behaviour.values
+    lift = 1.0 - float(grown.min())
+    with torch.no_grad():
+        model.behaviour.late.weight[:, 0] = grown + lift
+        first.weight[0] = 0.0
+        first.weight[0, model.users.width + model.items.width] = 1.0
+        first.bias[0] = 0.0
+        last.weight[0, 0] = 1.0
+        last.bias -= lift
+
+
 def start_from_factors(model: Pdn, factors: Factors, weight: float) -> None:
     """Make d_ui of eq. 11 `weight` times the product of the factors, and let the direct net learn no more.
 

@@ -6,12 +6,13 @@ from typing import Any
 import msgspec
 import torch
 
-from shortlist_training.leave_one_out import Ranks, Scorer, history_scorer, ranks
+from shortlist_training.leave_one_out import Cases, Ranks, Scorer, history_scorer, ranks
 from shortlist_training.pdn.comparison import (
     BaselineConfig,
     Chosen,
     choose_ease,
     choose_ials,
+    choose_late,
     choose_neighbourhoods,
     choose_slim,
     genre_similarity,
@@ -25,8 +26,18 @@ from shortlist_training.pdn.model import PdnConfig
 from shortlist_training.pdn.train import Epoch, TrainConfig
 from shortlist_training.reproduction.kept_ranks import kept
 from shortlist_training.reproduction.parts import Part, PartContext, PartResult, Plot
-from shortlist_training.reproduction.pdn_data import FILES, Data, Settings, fit, movielens, prepared
+from shortlist_training.reproduction.pdn_data import (
+    FILES,
+    REQUESTS,
+    Data,
+    Settings,
+    fit,
+    movielens,
+    prepared,
+    with_behaviour,
+)
 from shortlist_training.reproduction.pdn_greedy import greedy_loss
+from shortlist_training.reproduction.pdn_lateness import PART as LATENESS
 from shortlist_training.reproduction.pdn_pinterest import PART as PINTEREST
 from shortlist_training.reproduction.pdn_rankers import PART as RANKERS
 from shortlist_training.reproduction.pdn_tables import Row, ahead, row, table
@@ -39,8 +50,8 @@ SHOWN_GENRES = ("Action", "Animation", "Children's", "Comedy", "Crime", "Documen
 def run_comparison(context: PartContext) -> PartResult:
     """Measure PDN and item-based CF, SimNet alone, greedy retrieval, and similarity by genre."""
     torch.set_num_threads(context.threads)
-    data, settings = _data(context), SETTINGS
-    places = _baselines(data, settings.baselines, context)
+    (data, validation), settings = _data(context), SETTINGS
+    places = _baselines(data, validation, settings.baselines, context)
     strongest = {name: found for name, found in places.items() if name.startswith(STRONGEST)}
     rows = _rows(places, context.seed)
     model, epochs = fit(data, settings.pdn, settings.fitting, "PDN", context)
@@ -63,7 +74,7 @@ def run_comparison(context: PartContext) -> PartResult:
 def run_ablations(context: PartContext) -> PartResult:
     """Measure PDN without bias net, without direct net, and with the paper's loss."""
     torch.set_num_threads(context.threads)
-    data, rows = _data(context), []
+    (data, _), rows = _data(context), []
     for name, (sizes, fitting) in ablations(SETTINGS).items():
         model, _ = fit(data, sizes, fitting, name, context)
         served = serve(model, data.test.history, data.now)
@@ -90,23 +101,28 @@ def ablations(settings: Settings) -> dict[str, tuple[PdnConfig, TrainConfig]]:
     return {
         "PDN without bias net": (msgspec.structs.replace(whole, bias=False), fitting),
         "PDN without direct net": (msgspec.structs.replace(whole, direct=False), fitting),
+        "PDN without behaviour field": (msgspec.structs.replace(whole, behaviour=False), fitting),
         "PDN with the paper's loss, direct net learned": (by_the_paper, slow),
     }
 
 
-def _data(context: PartContext) -> Data:
-    return prepared(*movielens(context), SETTINGS, context)
+def _data(context: PartContext) -> tuple[Data, Cases]:
+    """Give PDN's data, with validation items as late as newest ones, and the random ones of the other methods."""
+    test, validation, profiles = movielens(context)
+    newest, profiles = with_behaviour(test, profiles, context)
+    return prepared(test, newest, profiles, SETTINGS, context), validation
 
 
-def _baselines(data: Data, config: BaselineConfig, context: PartContext) -> dict[str, Ranks]:
+def _baselines(data: Data, validation: Cases, config: BaselineConfig, context: PartContext) -> dict[str, Ranks]:
     """Rank by each method, under its name with what validation chose."""
-    test, validation, on = data.test, data.validation, context.progress
+    test, on, behaviour = data.test, context.progress, data.profiles.behaviour
     methods: dict[str, Callable[[], Iterable[Chosen]]] = {
         "popularity": lambda: [popular(test)],
         "neighbourhoods": lambda: choose_neighbourhoods(validation, test, config, on),
         "ease": lambda: choose_ease(validation, test, config, on),
         "ials": lambda: choose_ials(validation, test, config, context.seed, on),
         "slim": lambda: choose_slim(validation, test, config, on),
+        "late": lambda: choose_late(data.validation, test, behaviour, config, on) if behaviour else (),
     }
     found: dict[str, Ranks] = {}
     for name, choose in methods.items():
@@ -148,9 +164,13 @@ REMARKS = (
     "It is trained listwise, as the paper's cross-entropy punishes the offset that keeps EASE's negative weights.",
     "The direct net keeps its factors: they have seen the labels that it would learn from.",
     "SLIM's penalties are those that an earlier run's validation chose against (l2 500, l1 5).",
-    "Under the listwise loss the bias net is a logit's slope by activity; like the paper's it is not served.",
+    "The bias net: a logit's slope by activity, and an item's odds in the log against next, 1 / lateness. Not served.",
     "Statistics of pairs and popularity are those of all users outside of a user's fold while training on the user.",
-    "The data has no order and no ratings: there are no behaviour fields a_uj.",
+    "Behaviour field a_uj: a trigger's lateness, and whether it was rated below 3. The log has no order.",
+    "Lateness, d log E[x_i | n] / d log n: how an item's share of users grows with the length n of their histories.",
+    "Of a test row only the time is read, as the request's. Who asks more than a day after sign-up is back.",
+    "Users are numbered by sign-up, so the earliest request so far bounds it. Who is back has no lateness.",
+    "PDN's epoch and the powers of late triggers are chosen on one more item per user, drawn by lateness.",
 )
 
 
@@ -162,14 +182,14 @@ PARTS = [
     Part(
         name="pdn/comparison",
         title="PDN on MovieLens-1M, against item-based CF, EASE, SLIM and iALS",
-        inputs=FILES,
+        inputs=(*FILES, REQUESTS),
         settings=_settings({"PDN": SETTINGS.pdn}),
         run=run_comparison,
     ),
     Part(
         name="pdn/ablations",
         title="PDN on MovieLens-1M without its parts",
-        inputs=FILES,
+        inputs=(*FILES, REQUESTS),
         settings=_settings({name: list(both) for name, both in ablations(SETTINGS).items()}),
         run=run_ablations,
     ),
@@ -184,4 +204,5 @@ PARTS = [
     RANKERS,
     PINTEREST,
     VALIDATION,
+    LATENESS,
 ]

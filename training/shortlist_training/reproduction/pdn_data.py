@@ -1,14 +1,15 @@
 """What PDN's reproductions have in common: settings, data with their splits, and fitting it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
 from shortlist_training.leave_one_out import Cases, hold_out_one, read_cases
 from shortlist_training.neighbourhood import LinearConfig
 from shortlist_training.pdn.comparison import BaselineConfig
-from shortlist_training.pdn.features import Profiles, read_profiles
+from shortlist_training.pdn.features import Profiles, read_behaviour, read_profiles
+from shortlist_training.pdn.lateness import late_codes, lateness, weighed
 from shortlist_training.pdn.model import Pdn, PdnConfig
 from shortlist_training.pdn.train import Epoch, TrainConfig, train
 from shortlist_training.pdn.views import View, Views, look, views
@@ -17,6 +18,7 @@ from shortlist_training.reproduction.parts import PartContext
 from shortlist_training.reproduction.pdn_greedy import GreedySettings
 
 FILES = tuple(f"ml-1m/{name}.parquet" for name in ("interactions", "ncf_test_negatives", "users", "movies"))
+REQUESTS = "ml-1m/ncf_test.parquet"
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -59,6 +61,16 @@ def movielens(context: PartContext) -> tuple[Cases, Cases, Profiles]:
     interactions, negatives, users, movies = (context.data / name for name in FILES)
     test = read_cases(interactions, negatives)
     return test, hold_out_one(test.history, context.seed), read_profiles(interactions, users, movies)
+
+
+def with_behaviour(test: Cases, profiles: Profiles, context: PartContext) -> tuple[Cases, Profiles]:
+    """Add the behaviour field; give validation items as late as newest ones are, and the profiles with it.
+
+    A user's items are drawn by lateness, those of users who are back all alike.
+    """
+    behaviour = read_behaviour(context.data / FILES[0], context.data / REQUESTS)
+    odds = weighed(test.history, late_codes(lateness(test.history)), behaviour, 1.0)
+    return hold_out_one(test.history, context.seed, odds=odds), replace(profiles, behaviour=behaviour)
 
 
 def prepared(test: Cases, validation: Cases, profiles: Profiles, settings: Settings, context: PartContext) -> Data:
