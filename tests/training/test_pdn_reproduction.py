@@ -16,7 +16,7 @@ from shortlist_training.pdn.sequence_rankers import RankerConfig
 from shortlist_training.pdn.towers import TowerConfig
 from shortlist_training.pdn.train import TrainConfig
 from shortlist_training.pdn.warm_start import FactorConfig
-from shortlist_training.reproduction import pdn, pdn_pinterest, pdn_rankers, pdn_validation
+from shortlist_training.reproduction import pdn, pdn_lateness, pdn_pinterest, pdn_rankers, pdn_validation
 from shortlist_training.reproduction.kept_ranks import kept
 from shortlist_training.reproduction.newest import newest_rarity
 from shortlist_training.reproduction.parts import Cell, PartContext, PartResult
@@ -36,9 +36,20 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PartContext:
     users, items = (np.array(column) for column in zip(*rows, strict=True))
     is_test = np.r_[True, users[1:] != users[:-1]] & (np.arange(len(rows)) < USERS * PER_USER)
     pq.write_table(
-        pa.table({"ncf_user": users, "ncf_item": items, "user_id": users, "movie_id": items, "is_test": is_test}),
+        pa.table(
+            {
+                "ncf_user": users,
+                "ncf_item": items,
+                "user_id": users,
+                "movie_id": items,
+                "is_test": is_test,
+                "rating_ge3": items % 3 > 0,
+            }
+        ),
         folder / "interactions.parquet",
     )
+    requests = {"ncf_user": range(USERS), "user_id": range(USERS), "timestamp": range(0, -9 * USERS, -9)}
+    pq.write_table(pa.table(requests), folder / "ncf_test.parquet")
     drawn = [np.setdiff1d(np.arange(ITEMS), items[users == user])[:99].tolist() for user in range(USERS)]
     drawn[0] = (drawn[0] * 99)[:99] or [0] * 99
     pq.write_table(pa.table({"ncf_user": range(USERS), "negatives": drawn}), folder / "ncf_test_negatives.parquet")
@@ -66,6 +77,7 @@ def small() -> Settings:
             shrinkage=(0.0,),
             ease_lambdas=(5.0,),
             slim=((5.0, 0.1),),
+            late_powers=(0.0, 0.5),
             ials=(FactorConfig(4, 2.0, 1.0, 2), FactorConfig(2, 2.0, 1.0, 2)),
             dssm=tower,
             youtube=msgspec.structs.replace(tower, kind="youtube"),
@@ -82,8 +94,9 @@ def test_the_comparison_has_every_method_with_its_interval(context: PartContext)
     found: PartResult = pdn.run_comparison(context)
     table, paired, greedy = found.tables
     names = [name.split(" (")[0] for name, _ in table.rows]
-    wanted = ["popularity", "item cosine", "Pearson CF", "EASE", "iALS", "SLIM", "PDN", "SimNet alone"]
-    assert names == wanted
+    late = ["EASE, late triggers", "SLIM, late triggers"]
+    wanted = ["popularity", "item cosine", "Pearson CF", "EASE", "iALS", "SLIM", *late, "PDN", "SimNet alone"]
+    assert list(dict.fromkeys(names)) == wanted
     for _, cells in (*table.rows, *greedy.rows):
         bounded = [cell for cell in cells if isinstance(cell, Cell) and cell.low is not None]
         assert len(bounded) >= 2
@@ -93,7 +106,8 @@ def test_the_comparison_has_every_method_with_its_interval(context: PartContext)
     whole, *others = (cells for _, cells in greedy.rows)
     assert whole[-1].value == 0.0
     assert all(cells[-1].value == pytest.approx(100 * (1 - cells[0].value / whole[0].value)) for cells in others)
-    assert [name.split(" (")[0] for name, _ in paired.rows] == ["PDN minus EASE", "PDN minus iALS", "PDN minus SLIM"]
+    strongest = [f"PDN minus {name}" for name in ("EASE", "iALS", "SLIM", *late)]
+    assert list(dict.fromkeys(name.split(" (")[0] for name, _ in paired.rows)) == strongest
     measured = dict(table.rows)
     for name, cells in paired.rows:
         theirs = measured[name.removeprefix("PDN minus ")]
@@ -220,6 +234,30 @@ def test_ease_is_measured_on_both_validations_and_on_test(
     assert all(isinstance(cell, Cell) for _, cells in found.tables[0].rows for cell in cells)
     tested = {name: cells[2].value for name, cells in found.tables[0].rows}
     assert f"{max(tested.values()):.4f}; without" in found.remarks[-1]
+
+
+def test_lateness_is_tried_on_a_log_with_times(context: PartContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row per power in both tables; nobody of a log of a few minutes is back, so those columns are empty."""
+    monkeypatch.setattr(pdn_lateness, "SETTINGS", pdn_lateness.Settings(5.0, (0.0, 0.5), folds=2, cuts=2))
+    for table in pdn_lateness.run_lateness(context).tables:
+        assert [name for name, _ in table.rows] == ["power 0", "power 0.5"]
+        assert all([cell is None for cell in cells] == [False, False, True, True] for _, cells in table.rows)
+
+
+def test_histories_are_cut_before_what_comes_next() -> None:
+    """By hand: one user with two items an hour apart and two more after two days, another on the first visit."""
+    day = 86_400
+    timelines = [
+        (np.array([7, 3, 9, 1]), np.array([0, 3600, 2 * day, 2 * day + 1])),
+        (np.array([5, 4]), np.array([50, 60])),
+    ]
+    found = pdn_lateness.cut(200, timelines, 8, np.random.default_rng(1))
+    assert found.user.tolist() == [0, 0, 1]
+    assert found.cases.targets.tolist() == [9, 1, 4]
+    assert [sorted(found.cases.history[row].indices.tolist()) for row in range(3)] == [[3, 7], [3, 7, 9], [5]]
+    assert found.newest.tolist() == [False, True, True]
+    assert found.back.tolist() == [True, True, False]
+    assert not np.isin(found.cases.negatives[0], [7, 3, 9, 1]).any()
 
 
 def test_the_rarity_of_newest_items_is_found_again(tmp_path: Path) -> None:

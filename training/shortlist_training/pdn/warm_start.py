@@ -95,7 +95,7 @@ def start_from_lateness(model: Pdn, power: float) -> None:
         first.weight[0, model.users.width + model.items.width] = 1.0
         first.bias[0] = 0.0
         last.weight[0, 0] = 1.0
-        last.bias -= lift
+        last.bias.sub_(lift)
 
 
 def start_from_factors(model: Pdn, factors: Factors, weight: float) -> None:

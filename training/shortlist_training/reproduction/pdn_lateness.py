@@ -66,7 +66,7 @@ def run_lateness(context: PartContext) -> PartResult:
     cuts = cut(whole.shape[1], timelines, SETTINGS.cuts, rng)
     fold = rng.permutation(np.arange(whole.shape[0]) % SETTINGS.folds)
     groups = [back & newest for back in (~cuts.back, cuts.back) for newest in (~cuts.newest, cuts.newest)]
-    tables: dict[str, list[tuple[str, tuple[Cell, ...]]]] = {"NDCG@10, all items": [], "HR@10, 99 negatives": []}
+    tables: dict[str, list[tuple[str, tuple[Cell | None, ...]]]] = {"NDCG@10, all items": [], "HR@10, 99 negatives": []}
     for power in SETTINGS.powers:
         context.progress(f"triggers weigh lateness^{power:g}", 0, 0)
         for title, places, of in zip(tables, _places(whole, cuts, fold, power), (ndcg, hits), strict=True):
@@ -129,9 +129,10 @@ def _read(path: Path, rng: np.random.Generator) -> tuple[sp.csr_matrix, list[Tim
 
 def _cells(
     places: Rows, of: Callable[[Rows, int], NDArray[np.float64]], groups: list[NDArray[np.bool_]], seed: int
-) -> tuple[Cell, ...]:
-    found = [measured(of(places[group], 10), seed) for group in groups]
-    return tuple(Cell(one.value, one.low, one.high) for one in found)
+) -> tuple[Cell | None, ...]:
+    """Average each group of cuts; None for a group without any."""
+    found = [measured(of(places[group], 10), seed) if group.any() else None for group in groups]
+    return tuple(Cell(one.value, one.low, one.high) if one else None for one in found)
 
 
 SETTINGS = Settings()
