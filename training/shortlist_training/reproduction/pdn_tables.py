@@ -28,8 +28,8 @@ PROTOCOL = (
     "95 % interval. '99 negatives': ranked among the split's 99 sampled negatives; 'all items': among all items that "
     "the user's training log does not have. Equal scores count as ranked before the target. Hyperparameters and "
     "epochs are chosen by NDCG@10 among all items, on one more random item per user that is held out of training, for "
-    "PDN and late triggers drawn by lateness; a method whose NDCG@10 with 99 negatives is best with another setting has a row "
-    "for that too."
+    "PDN and late triggers drawn by lateness; a method whose NDCG@10 with 99 negatives is best with another "
+    "setting has a row for that too."
 )
 PAIRED = (
     "The same users: mean of PDN's value less the other's, user by user, with its bootstrap 95 % interval over users; "
