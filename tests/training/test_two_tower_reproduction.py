@@ -16,6 +16,7 @@ from shortlist_training.reproduction.mns_tables import (
     DIFFERENCES,
     MNS,
     SOFTMAX,
+    batches_remark,
     cold_remark,
     comparison_table,
     difference_table,
@@ -26,7 +27,7 @@ from shortlist_training.reproduction.mns_tables import (
     sweep_remarks,
     sweep_table,
 )
-from shortlist_training.reproduction.mns_view import View
+from shortlist_training.reproduction.mns_view import ONLINE_RETAIL, View
 from shortlist_training.reproduction.parts import Cell, PartContext, PartResult
 from shortlist_training.time_split import popularity_groups
 from shortlist_training.two_tower.experiment import Run
@@ -55,6 +56,13 @@ def test_the_data_are_cleaned_as_in_the_demo() -> None:
     """The reproduction cannot read the demo's project file once installed, so it repeats the rules: they agree."""
     demo, ours = LoadedProject.read(DEMO).project, project(DEMO.parent).project
     assert (ours.interactions, ours.items, ours.drop) == (demo.interactions, demo.items, demo.drop)
+
+
+def test_a_sweep_says_how_often_batches_show_an_item_anyway() -> None:
+    """Seven labels of three products, 4, 2 and 1 of them: the median product is in two batches."""
+    remark = batches_remark(np.array([9, 9, 9, 9, 2, 2, 5]), 128, ONLINE_RETAIL)
+    assert "7 labels of 3 products" in remark
+    assert "in 2 batches or more, each time as a negative of 127 others" in remark
 
 
 def test_parts_have_settings_that_can_be_keyed() -> None:

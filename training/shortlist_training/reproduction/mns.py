@@ -23,6 +23,7 @@ from shortlist_training.reproduction.mns_tables import (
     MNS_OF_THE_DAY,
     OURS,
     SOFTMAX,
+    batches_remark,
     cold_remark,
     comparison_table,
     difference_table,
@@ -119,7 +120,10 @@ def run_sweep(context: PartContext) -> PartResult:
     return PartResult(
         tables=(sweep_table(measured, view, BATCH, context.seed),),
         plots=(sweep_plot(measured, view, BATCH, context.seed),),
-        remarks=sweep_remarks(measured, view, BATCH, context.seed),
+        remarks=(
+            *sweep_remarks(measured, view, BATCH, context.seed),
+            batches_remark(data.training_pairs().items, BATCH, view.words),
+        ),
     )
 
 

@@ -26,6 +26,7 @@ from shortlist_training.reproduction.mns import (
 from shortlist_training.reproduction.mns_tables import (
     DIFFERENCES,
     SOFTMAX,
+    batches_remark,
     comparison_table,
     difference_table,
     group_remarks,
@@ -80,7 +81,10 @@ def run_movielens_sweep(context: PartContext) -> PartResult:
     return PartResult(
         tables=(sweep_table(measured, view, BATCH, seed),),
         plots=(sweep_plot(measured, view, BATCH, seed),),
-        remarks=sweep_remarks(measured, view, BATCH, seed),
+        remarks=(
+            *sweep_remarks(measured, view, BATCH, seed),
+            batches_remark(data.training_pairs().items, BATCH, view.words),
+        ),
     )
 
 

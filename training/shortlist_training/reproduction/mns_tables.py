@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shortlist_training.reproduction.mns_runs import Measured
-from shortlist_training.reproduction.mns_view import ONLINE_RETAIL, View
+from shortlist_training.reproduction.mns_view import ONLINE_RETAIL, View, Words
 from shortlist_training.reproduction.parts import Cell, Curve, Plot, ResultTable
 from shortlist_training.time_split import RECALL_AT, Group, Recall
 
@@ -197,6 +198,18 @@ def sweep_remarks(measured: Mapping[int, Measured], view: View, batch: int, seed
     chosen = max(ordered, key=lambda uniform: measured[uniform].validation.mean())
     by_validation = f"Validation Recall@{MIDDLE} would choose B' = {chosen} ({chosen / batch:g} B)."
     return (*remarks, by_validation, _sweep_groups(measured, view, seed), *_spread(measured))
+
+
+def batches_remark(labels: NDArray[np.int64], batch: int, words: Words) -> str:
+    """Say how often batches alone show an item in an epoch, as a negative of others; labels: the training pairs' items.
+
+    What uniform negatives can add is what batches of one catalogue do not show.
+    """
+    counts = np.unique(labels, return_counts=True)[1]
+    return (
+        f"Training has {len(labels):,} labels of {len(counts):,} {words.items}: in an epoch half of these are in "
+        f"{np.median(counts):g} batches or more, each time as a negative of {batch - 1} others."
+    )
 
 
 def _sweep_groups(measured: Mapping[int, Measured], view: View, seed: int) -> str:
