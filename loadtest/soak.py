@@ -15,11 +15,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from index_store.location import current_bundle
+from loadtest.bench_bundle import prepare
 from loadtest.cpu import tree
 from loadtest.drift import Drift, drift
 from loadtest.drive import Target, closed_loop, open_loop
 from loadtest.outcome import Outcome
-from loadtest.scenario import METHOD, PROFILES
+from loadtest.scenario import METHOD, PROFILES, scenarios
 from loadtest.served import ServedBundle, descriptors, served
 from loadtest.workload import requests_of
 
@@ -43,6 +44,7 @@ def main(
     root: Annotated[Path, typer.Option(help="Folder that holds the bundles.")] = Path("build/bundles"),
     name: Annotated[str, typer.Option(help="Which bundle.")] = "online-retail",
     profile: Annotated[str, typer.Option(help="led, two_tower, pdn or fused.")] = "led",
+    drawn: Annotated[int, typer.Option(help="Instead of it, the bench's LED bundle of so many drawn items.")] = 0,
     rate: Annotated[float, typer.Option(help="Calls per second, open loop; 0 = closed loop.")] = 0.0,
     concurrency: Annotated[int, typer.Option(help="Calls in flight of the closed loop.")] = 16,
     transport: Annotated[str, typer.Option(help="auto, native or grpcio.")] = "auto",
@@ -52,10 +54,16 @@ def main(
 ) -> None:
     """Soak, print the verdict, and exit 1 if anything drifts or a call failed."""
     rows = _kept(out)
-    requests = requests_of(current_bundle(root, name), count=_DRAWN, k=100, max_history=20, profile=profile, seed=7)
+    if drawn:
+        scenario = scenarios(drawn)["led95"]
+        bundle = prepare(scenario.wanted)
+        root, name, profiles, requests = bundle.root, bundle.name, scenario.profiles, scenario.payloads(bundle)
+    else:
+        profiles, current = PROFILES, current_bundle(root, name)
+        requests = requests_of(current, count=_DRAWN, k=100, max_history=20, profile=profile, seed=7)
     if (done := sum(row["calls"] for row in rows)) < calls:
         segment = 1 + max((row["segment"] for row in rows), default=0)
-        with served(root, name, transport=transport, profiles=PROFILES) as server:
+        with served(root, name, transport=transport, profiles=profiles) as server:
             target = Target(server.address, METHOD, requests, [server.pid])
             _soak(target, server, (done, calls, window), (rate, concurrency), segment, out, rows)
     verdicts = judge(rows)
