@@ -46,6 +46,7 @@ ELSEWHERE = {
     "make bench-peers": ("hours; one peer, tiny", "tests/loadtest/test_peers.py"),
     "python -m loadtest.peers *": ("hours; one peer, tiny", "tests/loadtest/test_peers.py"),
     "make soak": ("two hours; two short runs", "tests/loadtest/test_soak.py"),
+    "python -m loadtest.soak *": ("half an hour; two short runs", "tests/loadtest/test_soak.py"),
     "python -m loadtest.bench_engines*": ("minutes; tiny", "tests/loadtest/test_bench_engines.py"),
     "python -m loadtest.draw_log*": ("a million items; a few thousand", "tests/loadtest/test_draw_log.py"),
     "shortlist-train run build/drawn-log/*": ("a million items; a few thousand", "tests/loadtest/test_draw_log.py"),
