@@ -19,7 +19,7 @@ from shortlist_training.leave_one_out import Cases, draw_unknown, history_scorer
 from shortlist_training.pdn.features import DAY_S, Behaviour
 from shortlist_training.pdn.lateness import late_codes, lateness, weighed
 from shortlist_training.reproduction.parts import Cell, Part, PartContext, PartResult, ResultTable
-from shortlist_training.timelines import Rows
+from shortlist_training.timelines import Rows, incidence
 
 TIMED = "ml-100k/interactions.parquet"
 TITLE = "EASE with triggers that weigh lateness^power"
@@ -87,19 +87,14 @@ def cut(items: int, timelines: list[Timeline], wanted: int, rng: np.random.Gener
     pairs = [(*timelines[number], int(place)) for number, own in enumerate(drawn) for place in own]
     return Cuts(
         cases=Cases(
-            history=_incidence([taken[:place] for taken, _, place in pairs], items),
+            history=incidence([taken[:place] for taken, _, place in pairs], items),
             targets=np.array([taken[place] for taken, _, place in pairs]),
-            negatives=draw_unknown(_incidence([taken for taken, _, _ in pairs], items), rng),
+            negatives=draw_unknown(incidence([taken for taken, _, _ in pairs], items), rng),
         ),
         user=user,
         newest=np.array([place == -1 for _, _, place in pairs]),
         back=np.array([time[place] - time[0] > DAY_S for _, time, place in pairs]),
     )
-
-
-def _incidence(rows: list[Rows], items: int) -> sp.csr_matrix:
-    ends = np.cumsum([0, *map(len, rows)])
-    return sp.csr_matrix((np.ones(ends[-1], np.float32), np.concatenate(rows), ends), (len(rows), items))
 
 
 def _places(whole: sp.csr_matrix, cuts: Cuts, fold: Rows, power: float) -> tuple[Rows, Rows]:
