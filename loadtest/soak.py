@@ -44,7 +44,9 @@ def main(
     root: Annotated[Path, typer.Option(help="Folder that holds the bundles.")] = Path("build/bundles"),
     name: Annotated[str, typer.Option(help="Which bundle.")] = "online-retail",
     profile: Annotated[str, typer.Option(help="led, two_tower, pdn or fused.")] = "led",
-    drawn: Annotated[int, typer.Option(help="Instead of it, the bench's LED bundle of so many drawn items.")] = 0,
+    drawn: Annotated[
+        int, typer.Option(min=0, help="Instead of it, the bench's LED bundle of so many drawn items.")
+    ] = 0,
     rate: Annotated[float, typer.Option(help="Calls per second, open loop; 0 = closed loop.")] = 0.0,
     concurrency: Annotated[int, typer.Option(help="Calls in flight of the closed loop.")] = 16,
     transport: Annotated[str, typer.Option(help="auto, native or grpcio.")] = "auto",

@@ -34,16 +34,33 @@ def test_a_soak_goes_on_where_it_was(tmp_path: Path) -> None:
     assert not any(each["drifts"] for each in found[1]["drift"].values())
 
 
-def _soak(folder: Path, calls: int) -> dict[str, dict[str, dict[str, float]]]:
-    command = [sys.executable, "-m", "loadtest.soak", "--root", str(folder), "--name", "tiny", "--window", "100"]
-    command += ["--calls", str(calls), "--out", str(folder / "soak.jsonl")]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    result = subprocess.run(
-        command, capture_output=True, text=True, timeout=100, check=False, cwd=folder, env=environment
-    )
+def test_a_drawn_bundle_is_soaked(tmp_path: Path) -> None:
+    """It is made first, and asked as the bench asks it."""
+    assert _soak(tmp_path, 200, "--drawn", "2000")["calls"] == 200
+
+
+def test_a_negative_number_of_drawn_items_is_refused(tmp_path: Path) -> None:
+    """By the option's name, before anything is made."""
+    refused = _run(tmp_path, "--drawn", "-1")
+    assert refused.returncode == 2
+    assert "--drawn" in refused.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def _soak(folder: Path, calls: int, *more: str) -> dict[str, dict[str, dict[str, float]]]:
+    given = ["--root", str(folder), "--name", "tiny", "--window", "100", "--calls", str(calls)]
+    result = _run(folder, *given, "--out", str(folder / "soak.jsonl"), *more)
     assert result.returncode == 0, result.stderr + result.stdout
     report: dict[str, dict[str, dict[str, float]]] = json.loads((folder / "soak.json").read_text())
     return report
+
+
+def _run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "loadtest.soak", *options]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=100, check=False, cwd=folder, env=environment
+    )
 
 
 @pytest.mark.parametrize(("leak", "drifts"), [(0.0, False), (0.2, True), (-0.2, False)])
