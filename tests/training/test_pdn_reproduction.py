@@ -1,6 +1,7 @@
 """The parts of PDN's reproduction, run on a tiny data set of the same form."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -19,8 +20,8 @@ from shortlist_training.pdn.warm_start import FactorConfig
 from shortlist_training.reproduction import pdn, pdn_lateness, pdn_pinterest, pdn_rankers, pdn_validation
 from shortlist_training.reproduction.kept_ranks import kept
 from shortlist_training.reproduction.newest import newest_rarity
-from shortlist_training.reproduction.parts import Cell, PartContext, PartResult
-from shortlist_training.reproduction.pdn_data import Settings
+from shortlist_training.reproduction.parts import Cell, PartContext, PartResult, ResultTable
+from shortlist_training.reproduction.pdn_data import Data, Settings, fit
 from shortlist_training.reproduction.pdn_greedy import GreedySettings
 
 USERS, ITEMS, PER_USER = 30, 130, 8
@@ -108,13 +109,19 @@ def test_the_comparison_has_every_method_with_its_interval(context: PartContext)
     assert all(cells[-1].value == pytest.approx(100 * (1 - cells[0].value / whole[0].value)) for cells in others)
     strongest = [f"PDN minus {name}" for name in ("EASE", "iALS", "SLIM", *late)]
     assert list(dict.fromkeys(name.split(" (")[0] for name, _ in paired.rows)) == strongest
+    assert_paired(table, paired)
+    assert found.plots[1].matrix_labels == ("Action", "Comedy", "Drama")
+    assert [curve.label for curve in found.plots[0].curves] == ["k 3", "k 20"]
+
+
+def assert_paired(table: ResultTable, paired: ResultTable) -> None:
+    """Each difference is that of the two rows' means, and lies in its interval."""
     measured = dict(table.rows)
     for name, cells in paired.rows:
         theirs = measured[name.removeprefix("PDN minus ")]
         for difference, ours, other in zip(cells, measured["PDN"], theirs, strict=False):
             assert difference.value == pytest.approx(ours.value - other.value)
-    assert found.plots[1].matrix_labels == ("Action", "Comedy", "Drama")
-    assert [curve.label for curve in found.plots[0].curves] == ["k 3", "k 20"]
+            assert difference.low <= difference.value <= difference.high
 
 
 def test_methods_that_are_measured_are_not_measured_again(tmp_path: Path) -> None:
@@ -131,9 +138,31 @@ def test_methods_that_are_measured_are_not_measured_again(tmp_path: Path) -> Non
     assert asked == ["once"]
 
 
-def test_the_ablations_are_all_measured(context: PartContext) -> None:
-    """One row per part that is left out."""
-    assert [name for name, _ in pdn.run_ablations(context).tables[0].rows] == list(pdn.ablations(small()))
+def test_the_ablations_are_compared_with_the_whole_user_by_user(context: PartContext) -> None:
+    """A row per part that is left out beside the whole PDN, and the whole less each of them on the same users."""
+    table, paired = pdn.run_ablations(context).tables
+    without = list(pdn.ablations(small()))
+    assert [name for name, _ in table.rows] == ["PDN", *without]
+    assert paired.title == "PDN against itself without a part, user by user"
+    assert [name for name, _ in paired.rows] == [f"PDN minus {name}" for name in without]
+    assert_paired(table, paired)
+
+
+def test_interrupted_ablations_go_on_with_the_next(context: PartContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was trained before the interruption is taken from the work folder; the tables are those of one run."""
+    whole = pdn.run_ablations(context).tables
+    kept_files = sorted(context.work.glob("*.npz"))
+    assert len(kept_files) == 1 + len(pdn.ablations(small()))
+    kept_files[-1].unlink()
+    trained: list[str] = []
+
+    def counted(data: Data, sizes: PdnConfig, fitting: TrainConfig, name: str, on: PartContext) -> Any:
+        trained.append(name)
+        return fit(data, sizes, fitting, name, on)
+
+    monkeypatch.setattr(pdn, "fit", counted)
+    assert pdn.run_ablations(context).tables == whole
+    assert trained == [kept_files[-1].stem]
 
 
 def test_two_towers_are_measured_by_user_and_by_item(context: PartContext) -> None:

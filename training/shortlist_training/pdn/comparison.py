@@ -1,6 +1,6 @@
 """The models that PDN is compared with, each tuned on validation items and then given all of the training log."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -97,21 +97,21 @@ def choose_late(
     """Give EASE and SLIM what TrigNet is given: triggers weigh lateness^power. Tuned on items as late as newest."""
     late, now = (late_codes(lateness(cases.history)) for cases in (newest, test))
     known, whole = gram(newest.history), gram(test.history)
-    solvers = {
-        f"EASE, late triggers (lambda {value:g}": partial(ease, regularization=value) for value in config.ease_lambdas
+    solvers: dict[tuple[str, str], Callable[[NDArray[np.float64]], Weights]] = {
+        ("EASE", f"lambda {value:g}"): partial(ease, regularization=value) for value in config.ease_lambdas
     }
-    solvers |= {f"SLIM, late triggers (l2 {l2:g}, l1 {l1:g}": partial(slim, l2=l2, l1=l1) for l2, l1 in config.slim}
+    solvers |= {("SLIM", f"l2 {l2:g}, l1 {l1:g}"): partial(slim, l2=l2, l1=l1) for l2, l1 in config.slim}
     found = {}
-    for done, (name, solve) in enumerate(solvers.items()):
-        on(name.split(" (")[0], done, len(solvers))
+    for done, ((family, penalty), solve) in enumerate(solvers.items()):
+        on(f"{family}, late triggers", done, len(solvers))
         weights = solve(known)
         for power in config.late_powers:
             scorer = history_scorer(weighed(newest.history, late, behaviour, power), weights)
-            found[name, power] = validation_ndcg(scorer, newest)
+            found[family, penalty, power] = validation_ndcg(scorer, newest)
     for family in ("EASE", "SLIM"):
-        for name, power in leaders({key: value for key, value in found.items() if key[0].startswith(family)}):
-            scorer = history_scorer(weighed(test.history, now, behaviour, power), solvers[name](whole))
-            yield Chosen(name.split(" (")[0], scorer, f"{name.split(' (')[1]}, power {power:g}")
+        for _, penalty, power in leaders({tried: value for tried, value in found.items() if tried[0] == family}):
+            scorer = history_scorer(weighed(test.history, now, behaviour, power), solvers[family, penalty](whole))
+            yield Chosen(f"{family}, late triggers", scorer, f"{penalty}, power {power:g}")
 
 
 def choose_ials(

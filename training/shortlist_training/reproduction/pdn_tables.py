@@ -35,6 +35,8 @@ PAIRED = (
     "The same users: mean of PDN's value less the other's, user by user, with its bootstrap 95 % interval over users; "
     "an interval that holds 0 is no difference that these users show."
 )
+AGAINST_OTHERS = "PDN against the strongest methods, user by user"
+AGAINST_ITSELF = "PDN against itself without a part, user by user"
 
 Row = tuple[str, tuple[Cell | str | None, ...]]
 _MEASURES: tuple[Callable[[NDArray[np.int64], int], NDArray[np.float64]], ...] = (hits, ndcg)
@@ -60,14 +62,14 @@ def table(title: str, rows: Iterable[Row]) -> ResultTable:
     return ResultTable(title, PROTOCOL, (*COLUMNS, "paper HR@10 / NDCG@10"), tuple(rows))
 
 
-def ahead(ours: Ranks, others: Mapping[str, Ranks], seed: int) -> ResultTable:
+def ahead(ours: Ranks, others: Mapping[str, Ranks], seed: int, title: str = AGAINST_OTHERS) -> ResultTable:
     """Compare PDN with each of the others on the same users."""
     mine = per_user(ours)
     rows = []
     for name, theirs in others.items():
         pairs = zip(mine, per_user(theirs), strict=True)
         rows.append((f"PDN minus {name}", tuple(_cell(left - right, seed) for left, right in pairs)))
-    return ResultTable("PDN against the strongest methods, user by user", PAIRED, COLUMNS, tuple(rows))
+    return ResultTable(title, PAIRED, COLUMNS, tuple(rows))
 
 
 def _cell(values: NDArray[np.float64], seed: int) -> Cell:
