@@ -67,14 +67,19 @@ def leaders(found: Mapping[Setting, tuple[float, float]]) -> list[Setting]:
     return list(dict.fromkeys(max(found, key=lambda one: found[one][by]) for by in (0, 1)))
 
 
-def choose_ease(validation: Cases, test: Cases, config: BaselineConfig, progress: Progress) -> Iterator[Chosen]:
-    """Tune lambda."""
+def ease_lambdas(validation: Cases, config: BaselineConfig, progress: Progress) -> list[float]:
+    """Tune EASE's lambda: the leader among all items, and the one among sampled negatives if that is another."""
     matrix = gram(validation.history)
     found = {}
     for done, value in enumerate(config.ease_lambdas):
         progress("EASE's lambda", done, len(config.ease_lambdas))
         found[value] = validation_ndcg(history_scorer(validation.history, ease(matrix, value)), validation)
-    for value in leaders(found):
+    return leaders(found)
+
+
+def choose_ease(validation: Cases, test: Cases, config: BaselineConfig, progress: Progress) -> Iterator[Chosen]:
+    """Give EASE with the lambdas that validation chose."""
+    for value in ease_lambdas(validation, config, progress):
         scorer = history_scorer(test.history, ease(gram(test.history), value))
         yield Chosen("EASE", scorer, f"lambda {value:g}")
 

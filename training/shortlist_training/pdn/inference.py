@@ -68,8 +68,11 @@ class Served:
         return softplus(self.people[users] @ items.T + np.float32(self.direct_start))
 
 
-def serve(model: Pdn, history: sp.csr_matrix, view: View) -> Served:
-    """Compute the static answers of a model for all users and items; pairs go through SimNet in blocks of rows."""
+def serve(model: Pdn, history: sp.csr_matrix, view: View, similarity: Float | None = None) -> Served:
+    """Compute the static answers of a model for all users and items; pairs go through SimNet in blocks of rows.
+
+    similarity: what `similarity_matrix` gave for the same SimNet and view, where there are answers of it already.
+    """
     activity, popularity = to_tensor(activity_codes(history)), to_tensor(view.popularity)
     late = torch.from_numpy(view.late)
     users, items = torch.arange(history.shape[0]), torch.arange(history.shape[1])
@@ -83,8 +86,8 @@ def serve(model: Pdn, history: sp.csr_matrix, view: View) -> Served:
         targets = model.direct_item(items, popularity).numpy()
     return Served(
         history=history,
-        similarity=similarity_matrix(model, view),
-        trigger=np.concatenate(weight),
+        similarity=similarity_matrix(model, view) if similarity is None else similarity,
+        trigger=np.concatenate([np.empty(0, dtype=np.float32), *weight]),
         people=people,
         items=targets,
         direct_start=model.config.direct_start,

@@ -41,16 +41,32 @@ class Factors:
 def factorize(history: sp.csr_matrix, config: FactorConfig, seed: int) -> Factors:
     """Factorize the (U, I) incidence matrix with one thread."""
     with threadpool_limits(1, "blas"):  # or implicit warns
-        model = AlternatingLeastSquares(
-            factors=config.factors,
-            alpha=config.alpha,
-            regularization=config.regularization,
-            iterations=config.iterations,
-            num_threads=1,
-            random_state=seed,
-        )
+        model = _solver(config, seed)
         model.fit(history, show_progress=False)
     return Factors(np.asarray(model.user_factors, np.float32), np.asarray(model.item_factors, np.float32))
+
+
+def fold_in(history: sp.csr_matrix, factors: Factors, config: FactorConfig) -> Factors:
+    """Solve for users with (U, I) histories while the items' factors stay: theirs and the items'.
+
+    A user without items has zeros. config: the one that `factors` were made with.
+    """
+    with threadpool_limits(1, "blas"):
+        model = _solver(config, 0)
+        model.item_factors = factors.items
+        people = model.recalculate_user(np.arange(history.shape[0]), history)
+    return Factors(np.asarray(people, np.float32), factors.items)
+
+
+def _solver(config: FactorConfig, seed: int) -> AlternatingLeastSquares:
+    return AlternatingLeastSquares(
+        factors=config.factors,
+        alpha=config.alpha,
+        regularization=config.regularization,
+        iterations=config.iterations,
+        num_threads=1,
+        random_state=seed,
+    )
 
 
 def start_from_linear(model: Pdn, cut: Edges, offset: float) -> None:
@@ -117,7 +133,7 @@ def start_from_factors(model: Pdn, factors: Factors, weight: float) -> None:
 
 
 def _pass_through(field: UserField | ItemField, tower: nn.Sequential, found: NDArray[np.float32], scale: float) -> None:
-    spread = float(found.std())
+    spread = float(found.std()) or 1.0  # nobody may have an item
     width = found.shape[1]
     identity = torch.eye(width)
     first, last = _linear(tower)

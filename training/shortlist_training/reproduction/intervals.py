@@ -1,10 +1,12 @@
 """Numbers with intervals for result tables: bootstrap over users, who are the independent units."""
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from shortlist_training.metrics import interval
-from shortlist_training.reproduction.parts import Cell
+from shortlist_training.reproduction.parts import Cell, Curve
 
 SAMPLES = 1000
 
@@ -39,3 +41,9 @@ def change_cell(values: NDArray[np.float64], reference: NDArray[np.float64], see
 def percent(cell: Cell) -> str:
     """Write a change in percent with its interval, for a text cell."""
     return f"{cell.value:+.1f} % [{cell.low:+.1f}, {cell.high:+.1f}]"
+
+
+def curve(name: str, x: Iterable[float], cells: Sequence[Cell]) -> Curve:
+    """Draw cells over `x`, with their intervals."""
+    low, high = (tuple(bound or 0.0 for bound in ends) for ends in zip(*((c.low, c.high) for c in cells), strict=True))
+    return Curve(name, tuple(float(value) for value in x), tuple(cell.value for cell in cells), low, high)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shortlist_training.metrics import BATCH_USERS, DECILES, NAMES, Scorer, deciles, per_user_metrics, top_rows
 from shortlist_training.reproduction import ml1m
-from shortlist_training.reproduction.intervals import change_cell, mean_cell, percent, ratio_cell
+from shortlist_training.reproduction.intervals import change_cell, curve, mean_cell, percent, ratio_cell
 from shortlist_training.reproduction.led_grids import DAE_GRID, VAE_GRID, Fitted
 from shortlist_training.reproduction.led_models import (
     LED_LOSSES,
@@ -25,7 +25,7 @@ from shortlist_training.reproduction.led_models import (
     fit_wmf,
     measured,
 )
-from shortlist_training.reproduction.parts import Cell, Curve, PartContext, PartResult, Plot, ResultTable
+from shortlist_training.reproduction.parts import Cell, PartContext, PartResult, Plot, ResultTable
 
 PAPER = {
     "Mult-VAE": ("0.396", "0.537", "0"),
@@ -144,7 +144,7 @@ def _by_length(movies: ml1m.Movies, scorers: Mapping[str, Scorer], seed: int) ->
         ranked = (_ranked(score, given, inputs) for given in known.values())
         cells = [mean_cell(per_user_metrics(rank, targets)[f"recall@{RECALL}"], seed) for rank in ranked]
         rows.append((name, tuple(cells)))
-        curves.append(_curve(name, tuple(range(len(cells))), cells))
+        curves.append(curve(name, tuple(range(len(cells))), cells))
     note = (
         " Columns: how many of the user's input movies, drawn at random, the model is told. Whom and what is ranked "
         "stays the same: movies of the whole input are never candidates. Told none, EASE scores all movies alike, so "
@@ -167,7 +167,7 @@ def _by_popularity(movies: ml1m.Movies, scorers: Mapping[str, Scorer], seed: int
         measurable = [group for group in range(DECILES) if wanted[:, group].any()]
         cells = {group: ratio_cell(hits[:, group], wanted[:, group], seed) for group in measurable}
         rows.append((name, tuple(cells.get(group) for group in range(DECILES))))
-        curves.append(_curve(name, tuple(group + 1 for group in measurable), list(cells.values())))
+        curves.append(curve(name, tuple(group + 1 for group in measurable), list(cells.values())))
     note = (
         f" Share of all movies to be found that are among the first {RECALL}, by decile of the catalogue in training "
         f"popularity (1: the least popular tenth). Movies to be found per decile: "
@@ -202,9 +202,3 @@ def _ranked(score: Scorer, given: sp.csr_matrix, seen: sp.csr_matrix) -> NDArray
 def _chosen(ranked: NDArray[np.int64], items: int) -> sp.csr_matrix:
     users = np.repeat(np.arange(len(ranked)), ranked.shape[1])
     return sp.csr_matrix((np.ones(ranked.size), (users, ranked.ravel())), shape=(len(ranked), items))
-
-
-def _curve(name: str, x: tuple[int, ...], cells: list[Cell]) -> Curve:
-    low = tuple(cell.low or 0.0 for cell in cells)
-    high = tuple(cell.high or 0.0 for cell in cells)
-    return Curve(name, tuple(float(value) for value in x), tuple(cell.value for cell in cells), low, high)

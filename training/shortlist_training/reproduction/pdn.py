@@ -32,12 +32,12 @@ from shortlist_training.reproduction.pdn_data import (
     REQUESTS,
     Data,
     Settings,
+    everything,
     fit,
     movielens,
-    prepared,
-    with_behaviour,
 )
 from shortlist_training.reproduction.pdn_greedy import greedy_loss
+from shortlist_training.reproduction.pdn_histories import PART as HISTORIES
 from shortlist_training.reproduction.pdn_lateness import PART as LATENESS
 from shortlist_training.reproduction.pdn_pinterest import PART as PINTEREST
 from shortlist_training.reproduction.pdn_rankers import PART as RANKERS
@@ -51,7 +51,7 @@ SHOWN_GENRES = ("Action", "Animation", "Children's", "Comedy", "Crime", "Documen
 def run_comparison(context: PartContext) -> PartResult:
     """Measure PDN and item-based CF, SimNet alone, greedy retrieval, and similarity by genre."""
     torch.set_num_threads(context.threads)
-    (data, validation), settings = _data(context), SETTINGS
+    (data, validation), settings = everything(SETTINGS, context), SETTINGS
     places = _baselines(data, validation, settings.baselines, context)
     strongest = {name: found for name, found in places.items() if name.startswith(STRONGEST)}
     rows = _rows(places, context.seed)
@@ -75,7 +75,7 @@ def run_comparison(context: PartContext) -> PartResult:
 def run_ablations(context: PartContext) -> PartResult:
     """Measure PDN without each of its parts and with the paper's loss, and the whole one on the same users."""
     torch.set_num_threads(context.threads)
-    data, _ = _data(context)
+    data, _ = everything(SETTINGS, context)
     variants = {"PDN": (SETTINGS.pdn, SETTINGS.fitting), **ablations(SETTINGS)}
     places: dict[str, Ranks] = {}
     for name, (sizes, fitting) in variants.items():
@@ -118,13 +118,6 @@ def ablations(settings: Settings) -> dict[str, tuple[PdnConfig, TrainConfig]]:
         "PDN without behaviour field": (msgspec.structs.replace(whole, behaviour=False), fitting),
         "PDN with the paper's loss, direct net learned": (by_the_paper, slow),
     }
-
-
-def _data(context: PartContext) -> tuple[Data, Cases]:
-    """Give PDN's data, with validation items as late as newest ones, and the random ones of the other methods."""
-    test, validation, profiles = movielens(context)
-    newest, profiles = with_behaviour(test, profiles, context)
-    return prepared(test, newest, profiles, SETTINGS, context), validation
 
 
 def _baselines(data: Data, validation: Cases, config: BaselineConfig, context: PartContext) -> dict[str, Ranks]:
@@ -216,6 +209,7 @@ PARTS = [
         run=run_two_tower,
         revision=2,
     ),
+    HISTORIES,
     RANKERS,
     PINTEREST,
     VALIDATION,

@@ -81,6 +81,13 @@ def prepared(test: Cases, validation: Cases, profiles: Profiles, settings: Setti
     return Data(test, validation, profiles, seen, known, now, known_now)
 
 
+def everything(settings: Settings, context: PartContext) -> tuple[Data, Cases]:
+    """Give PDN's data, with validation items as late as newest ones, and the random ones of the other methods."""
+    test, validation, profiles = movielens(context)
+    newest, profiles = with_behaviour(test, profiles, context)
+    return prepared(test, newest, profiles, settings, context), validation
+
+
 def fit(
     data: Data, sizes: PdnConfig, fitting: TrainConfig, name: str, context: PartContext
 ) -> tuple[Pdn, Sequence[Epoch]]:
