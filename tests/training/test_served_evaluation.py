@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,31 @@ from running_server import RunningServer
 from shop_run import invoke, run, write
 
 from index_store.bundle import load_bundle
+from shortlist_training.config import LoadedProject
 from shortlist_training.histories import History
 from shortlist_training.served import NOT_FOUND, ServedRetrieval
+from shortlist_training.steps.learning import Ingested
 from shortlist_training.steps.serving import recalls
+from shortlist_training.workspace import Workspace
+
+REGULARS = range(0, 90, 4)
+"""Customers with long histories; all others have fewer than 20 interactions."""
+
+
+def visits(user: int) -> Iterator[tuple[str, str, datetime, str, str, int, str]]:
+    """Give 40 more views by one customer, of the items of the customer's group."""
+    land = "Nederland" if user % 3 == 0 else "Belgie"
+    for step in range(40):
+        when = datetime(2024, 6, 1, 0, step, tzinfo=UTC).replace(tzinfo=None)
+        item = f"g{user % 4}-{step % 12:02}"
+        yield f"c{user:03}", item, when, "see", land, 1, f"item {item}"
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory, shop_in: Callable[[Path], Any]) -> Path:
     """A run of the shop with all four systems, published."""
     shop = shop_in(tmp_path_factory.mktemp("shop"))
+    shop.rows += [visit for user in REGULARS for visit in visits(user)]
     write(shop)
     run(shop.folder, "first")
     return Path(shop.folder)
@@ -45,16 +62,31 @@ def test_served_recall_is_offline_recall(shop: Path, server: RunningServer) -> N
             assert models[name]["served"][metric]["mean"] == pytest.approx(offline, abs=tolerance), (name, metric)
     assert models["led"]["served"]["recall@20"]["mean"] > 0
     assert models["fused"]["offline"] == {}
-    assert "default profile" in result.output
+    assert "default" in result.output  # its profile: a narrow console breaks the line
 
 
 def test_little_history_is_measured_too(shop: Path, server: RunningServer) -> None:
-    """Recall for 0, 1, 2, 5 and 10 interactions sent; sources that need a history find nothing without one."""
+    """Recall with its interval by interactions sent; sources that need a history find nothing without one."""
+    result = invoke(shop, "evaluate", "--serve", server.address, runs="first")
+    assert result.exit_code == 0
+    found = json.loads((shop / "first/shop/served.json").read_text(encoding="utf-8"))
+    lengths = found["by_length"]
+    told = ["0", "1", "2", "5", "10", "20", "20+"]
+    assert all(list(one) == list(found["length_users"]) == told for one in lengths.values())
+    assert lengths["pdn"]["0"] == lengths["item_interaction"]["0"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
+    assert lengths["fused"]["0"]["mean"] > 0
+    assert lengths["pdn"]["1"]["low"] < lengths["pdn"]["1"]["mean"] < lengths["pdn"]["1"]["high"]
+    assert "by how many newest interactions are sent" in result.output
+
+
+def test_long_histories_are_those_of_users_who_have_them(shop: Path, server: RunningServer) -> None:
+    """The row 20+ is about the customers who have as many, with all of them."""
     assert invoke(shop, "evaluate", "--serve", server.address, runs="first").exit_code == 0
-    lengths = json.loads((shop / "first/shop/served.json").read_text(encoding="utf-8"))["by_length"]
-    assert all(list(found) == ["0", "1", "2", "5", "10"] for found in lengths.values())
-    assert lengths["pdn"]["0"] == lengths["item_interaction"]["0"] == 0
-    assert lengths["fused"]["0"] > 0
+    found = json.loads((shop / "first/shop/served.json").read_text(encoding="utf-8"))
+    work = Workspace(shop / "first/shop", LoadedProject.read(shop / "shop.toml"))
+    long = [history for history in Ingested(work).held_out("test").known if len(history) >= 20]
+    assert found["length_users"]["20+"] == len(long) < found["length_users"]["20"] == found["users"]
+    assert found["by_length"]["led"]["20+"]["mean"] > 0
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere.invalid:50051"])

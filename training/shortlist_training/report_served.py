@@ -31,12 +31,17 @@ def _recalls(evaluation: ServedEvaluation) -> Table:
 
 
 def _lengths(evaluation: ServedEvaluation) -> Table:
-    table = Table(title="Recall@100 by how many newest interactions are sent", title_justify="left")
-    table.add_column("source")
-    for length in next(iter(evaluation.by_length.values())):
-        table.add_column(length, justify="right")
-    for model, found in evaluation.by_length.items():
-        table.add_row(_name(model), *(f"{value:.3f}" for value in found.values()))
+    title = (
+        "Recall@100 by how many newest interactions are sent, bootstrap 95 % interval; n+: all that a user has, of "
+        "users who have as many"
+    )
+    table = Table(title=title, title_justify="left")
+    for name in ("sent", "users", *map(_name, evaluation.by_length)):
+        table.add_column(name, justify="left" if name == "sent" else "right")
+    for length, users in evaluation.length_users.items():
+        found = (score[length] for score in evaluation.by_length.values())
+        cells = (f"{one.mean:.3f} [{one.low:.3f}, {one.high:.3f}]" for one in found)
+        table.add_row(length, f"{users:,}", *cells)
     return table
 
 

@@ -1,6 +1,6 @@
 """`evaluate --serve`: test users' candidates from a running server, beside what the models rank offline."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,8 @@ from shortlist_training.workspace import EVALUATE, Workspace, needs
 
 K = 100
 RECALL_AT = (20, 50, 100)
-LENGTHS = (0, 1, 2, 5, 10)
+LENGTHS = (0, 1, 2, 5, 10, 20)
+LONG = 20
 FUSED = "fused"
 
 
@@ -59,7 +60,8 @@ def served_step(work: Workspace, address: str, progress: Progress) -> ServedEval
     offline = scorers(counts, learned, None, users.held_out)
     names = [name for name in serving.sources if name in offline]
     scores: dict[str, ServedScore] = {}
-    lengths: dict[str, dict[str, float]] = {}
+    lengths: dict[str, dict[str, Score]] = {}
+    told = _told(users.held_out)
     for done, name in enumerate([*names, FUSED]):
         progress(f"asking for {name}", done, len(names) + 1)
         only = None if name == FUSED else name
@@ -67,8 +69,12 @@ def served_step(work: Workspace, address: str, progress: Progress) -> ServedEval
         expected = None if only is None else recalls(_offline(offline[name], users), users.held_out.targets)
         found = recalls(ranked, users.held_out.targets)
         scores[name] = _score(found, expected, serving.recall.get(name, 1.0), project.evaluate.bootstrap, project.seed)
-        lengths[name] = _by_length(server, users.held_out, names, only)
-    evaluation = ServedEvaluation(serving.bundle, serving.version, len(users.held_out.known), scores, lengths)
+        lengths[name] = {}
+        for length, some in told.items():
+            found = recalls(server.rank(some.known, K, names, only), some.targets)
+            lengths[name][length] = _mean(found[K], project.evaluate.bootstrap, project.seed)
+    sizes = {length: len(some.known) for length, some in told.items()}
+    evaluation = ServedEvaluation(serving.bundle, serving.version, len(users.held_out.known), scores, lengths, sizes)
     work.save_json("served.json", evaluation)
     return evaluation
 
@@ -120,16 +126,26 @@ def _score(
     samples: int,
     seed: int,
 ) -> ServedScore:
-    served = {f"recall@{k}": Score(float(one.mean()), *interval(one, samples, seed)) for k, one in found.items()}
+    served = {f"recall@{k}": _mean(one, samples, seed) for k, one in found.items()}
     offline = {} if expected is None else {f"recall@{k}": float(one.mean()) for k, one in expected.items()}
     return ServedScore(served, offline, index_recall)
 
 
-def _by_length(server: ServedRetrieval, users: HeldOut, names: Sequence[str], only: str | None) -> dict[str, float]:
-    """Average Recall@100 when the server is told only the newest n interactions of the input."""
-    found = {}
-    for length in LENGTHS:
-        shortened = [history.recent(length) for history in users.known]
-        ranked = server.rank(shortened, K, names, only)
-        found[str(length)] = float(recalls(ranked, users.targets)[K].mean())
+def _mean(values: NDArray[np.float64], samples: int, seed: int) -> Score:
+    return Score(float(values.mean()), *interval(values, samples, seed))
+
+
+def _told(users: HeldOut) -> dict[str, HeldOut]:
+    """Shorten histories to their newest n interactions, by n; "20+" are the users who have as many, with all of them.
+
+    Left out where nobody has.
+    """
+    found = {
+        str(length): HeldOut([history.recent(length) for history in users.known], users.inputs, users.targets)
+        for length in LENGTHS
+    }
+    long = np.flatnonzero([len(history) >= LONG for history in users.known])
+    if len(long):
+        known = [users.known[int(user)] for user in long]
+        found[f"{LONG}+"] = HeldOut(known, users.inputs[long], users.targets[long])
     return found
