@@ -59,9 +59,14 @@ def test_the_report_has_all_models_groups_and_costs(published: dict[str, Any]) -
         "| PDN |",
         "Recall@20 by history length",
         "Recall@20 by popularity",
-        "with 6 triggers",
+        "PDN: what greedy retrieval loses",
+        "| m | k 5 | k 10 |",
+        "With the published m 6 and k 5",
     ):
         assert text in report
+    assert (run / "pdn-greedy-loss.png").read_bytes().startswith(b"\x89PNG")
+    grid = json.loads((run / "train_pdn.json").read_text(encoding="utf-8"))["greedy"]
+    assert [one["lost"] for one in grid["losses"]][-1] == {"mean": 0.0, "low": 0.0, "high": 0.0}
     for step in (
         "ingest",
         "train.led",

@@ -77,9 +77,10 @@ class PdnSettings(Section, frozen=True):
 
     folds: groups of users whose own log is left out of the statistics that they are trained with. by_log, by_profile:
     candidates of a trigger, from co-occurrence and from alike content. neighbours: k of the published index. triggers:
-    m of greedy retrieval. statistic_power: SimNet begins at this power of the co-occurrence. pool: target items of a
-    training step, drawn uniformly beside the batch's own; each positive weighs as much as all its user's negatives.
-    max_history: of a history in training. activity_power: a user's part in a statistic is n_u^-activity_power.
+    m of greedy retrieval; report.md says what other k and m lose. statistic_power: SimNet begins at this power of the
+    co-occurrence. pool: target items of a training step, drawn uniformly beside the batch's own; each positive weighs
+    as much as all its user's negatives. max_history: of a history in training. activity_power: a user's part in a
+    statistic is n_u^-activity_power.
     """
 
     enabled: bool = True
@@ -89,7 +90,7 @@ class PdnSettings(Section, frozen=True):
     folds: Annotated[int, msgspec.Meta(ge=2)] = 4
     by_log: Positive = 200
     by_profile: NonNegative = 20
-    neighbours: Positive = 100
+    neighbours: Positive = 200
     triggers: Positive = 80
     statistic_power: PositiveFloat = 2.0
     activity_power: Annotated[float, msgspec.Meta(ge=0.0)] = 0.5

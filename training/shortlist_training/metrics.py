@@ -79,6 +79,23 @@ def interval(values: NDArray[np.float64], samples: int, seed: int) -> tuple[floa
     return float(low), float(high)
 
 
+def ratio_interval(
+    numerators: NDArray[np.float64], denominators: NDArray[np.float64], samples: int, seed: int
+) -> tuple[float, float]:
+    """Bootstrap the ratio of the sums of two per-user values, both (U,), users with both of theirs: 2.5 %, 97.5 %.
+
+    Samples whose denominators are all 0 say nothing and are left out; some denominator has to be above 0.
+    """
+    rng = np.random.default_rng(seed)
+    ratios = []
+    for _ in range(samples):
+        drawn = rng.integers(len(numerators), size=len(numerators))
+        if denominators[drawn].any():
+            ratios.append(numerators[drawn].sum() / denominators[drawn].sum())
+    low, high = np.percentile(ratios, [2.5, 97.5])
+    return float(low), float(high)
+
+
 def deciles(popularity: NDArray[np.floating] | NDArray[np.int64]) -> NDArray[np.int64]:
     """Number items 0 (least popular tenth) to 9: (I,); equal counts in the order of their rows."""
     place = np.empty(len(popularity), dtype=np.int64)

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from shortlist_training.groups import decile_groups, length_groups
 from shortlist_training.records import Cost, Evaluation, IngestReport, Score, SourceReport, TrainReport
+from shortlist_training.report_greedy import greedy_markdown
 
 NAMES = ("recall@20", "recall@50", "ndcg@100")
 MODEL_NAMES = {
@@ -118,6 +119,7 @@ def evaluation_markdown(
         [f"{ratios(evaluation)}.", ""],
         _protocol(evaluation, best_epoch, sources or {}),
         _groups(evaluation),
+        *(greedy_markdown(one.greedy, evaluation.greedy) for one in (sources or {}).values() if one.greedy),
         _facts(sources or {}),
     ]
     if costs:

@@ -24,6 +24,10 @@ class PathIndex:
     neighbours: NDArray[np.int32]
     scores: NDArray[np.float16]
 
+    def best(self, k: int) -> "PathIndex":
+        """Leave each row's best k, or as many as there are."""
+        return PathIndex(self.neighbours[:, :k], self.scores[:, :k])
+
 
 def path_index(model: ServedPdn, pairs: CandidatePairs, rows: Rows, k: int) -> PathIndex:
     """Rank each trigger's candidates by SimNet and keep the best k, equal scores by lower row.

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist_training.metrics import interval
+from shortlist_training.metrics import interval, ratio_interval
 from shortlist_training.reproduction.parts import Cell, Curve
 
 SAMPLES = 1000
@@ -17,18 +17,9 @@ def mean_cell(values: NDArray[np.float64], seed: int) -> Cell:
 
 
 def ratio_cell(numerators: NDArray[np.float64], denominators: NDArray[np.float64], seed: int) -> Cell:
-    """Divide the sums of two per-user values, both (U,); the interval resamples users with both of theirs.
-
-    Samples whose denominators are all 0 say nothing and are left out; some denominator has to be above 0.
-    """
-    rng = np.random.default_rng(seed)
-    ratios = []
-    for _ in range(SAMPLES):
-        drawn = rng.integers(len(numerators), size=len(numerators))
-        if denominators[drawn].any():
-            ratios.append(numerators[drawn].sum() / denominators[drawn].sum())
-    low, high = np.percentile(ratios, [2.5, 97.5])
-    return Cell(float(numerators.sum() / denominators.sum()), float(low), float(high))
+    """Divide the sums of two per-user values, both (U,); the interval is `ratio_interval`'s."""
+    ratio = float(numerators.sum() / denominators.sum())
+    return Cell(ratio, *ratio_interval(numerators, denominators, SAMPLES, seed))
 
 
 def change_cell(values: NDArray[np.float64], reference: NDArray[np.float64], seed: int) -> Cell:

@@ -11,6 +11,10 @@ from typing import Any
 
 import msgspec
 
+from shortlist_training.plots import Curve, Plot
+
+__all__ = ["Cell", "Curve", "Part", "PartContext", "PartResult", "Plot", "Progress", "ResultTable"]
+
 Progress = Callable[[str, int, int], None]
 """Hears (what is being done, how much is done, of how much; 0 where that is not known)."""
 
@@ -33,29 +37,6 @@ class ResultTable(msgspec.Struct, frozen=True):
     protocol: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Cell | str | None, ...]], ...]
-
-
-class Curve(msgspec.Struct, frozen=True):
-    """One line of a plot, with optional lower and upper bounds of each y."""
-
-    label: str
-    x: tuple[float, ...]
-    y: tuple[float, ...]
-    low: tuple[float, ...] | None = None
-    high: tuple[float, ...] | None = None
-
-
-class Plot(msgspec.Struct, frozen=True):
-    """Curves over one axis, or (with `matrix`) a heat map with `matrix_labels` on both sides. `name` is the file's."""
-
-    name: str
-    title: str
-    x_label: str = ""
-    y_label: str = ""
-    log_x: bool = False
-    curves: tuple[Curve, ...] = ()
-    matrix: tuple[tuple[float, ...], ...] | None = None
-    matrix_labels: tuple[str, ...] = ()
 
 
 class PartResult(msgspec.Struct, frozen=True):

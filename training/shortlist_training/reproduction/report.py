@@ -3,14 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 from rich.table import Table
 
-from shortlist_training.reproduction.parts import Cell, Plot, ResultTable
+from shortlist_training.drawing import draw
+from shortlist_training.reproduction.parts import Cell, ResultTable
 from shortlist_training.reproduction.runner import Finished
-
-mpl.use("Agg")
-from matplotlib import pyplot as plt
 
 _NAME_WIDTH = 14
 SEVERAL = 2
@@ -70,28 +67,6 @@ def write_costs(kept: Sequence[Finished], out: Path) -> Path | None:
     path = out / "costs.md"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
-
-
-def draw(plot: Plot, path: Path) -> None:
-    """Draw one plot as PNG."""
-    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    if plot.matrix is not None:
-        image = axes.imshow(plot.matrix, cmap="viridis")
-        axes.set_xticks(range(len(plot.matrix_labels)), plot.matrix_labels, rotation=90)
-        axes.set_yticks(range(len(plot.matrix_labels)), plot.matrix_labels)
-        figure.colorbar(image)
-    for curve in plot.curves:
-        (line,) = axes.plot(curve.x, curve.y, marker="o", label=curve.label)
-        if curve.low and curve.high:
-            axes.fill_between(curve.x, curve.low, curve.high, color=line.get_color(), alpha=0.15)
-    if plot.curves:
-        axes.legend()
-        axes.grid(visible=True, alpha=0.3)
-    if plot.log_x:
-        axes.set_xscale("log")
-    axes.set(title=plot.title, xlabel=plot.x_label, ylabel=plot.y_label)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
 
 
 def _markdown(table: ResultTable) -> list[str]:

@@ -24,6 +24,7 @@ from shortlist_training.pdn.serving_index import (
     path_index,
     retrieve,
 )
+from shortlist_training.pdn.serving_loss import Paths
 from shortlist_training.pdn.serving_model import ServedPdn
 from shortlist_training.sources.base import Country, Learning, exact_top
 from shortlist_training.sources.content import ItemContent, item_content
@@ -76,35 +77,40 @@ class PdnSource:
 
     @cached_property
     def _everything(self) -> PathIndex:
-        return self.index(np.arange(len(self.content.ids)))
+        """Index all trained items with all of their candidates."""
+        return self.index(np.arange(len(self.content.ids)), self.settings.by_log + self.settings.by_profile)
 
-    def index(self, rows: Rows) -> PathIndex:
+    def index(self, rows: Rows, neighbours: int) -> PathIndex:
         """Build the path index among some trained items, ascending."""
         pairs = candidate_pairs(self._log, self._profiles, rows, self.settings.by_log, self.settings.by_profile)
-        return path_index(self.model, pairs, rows, max(1, min(self.settings.neighbours, len(rows) - 1)))
+        return path_index(self.model, pairs, rows, max(1, min(neighbours, len(rows) - 1)))
 
     def _index_of(self, country: Country) -> PathIndex:
         """Build a country's index once for its content and its golden cases; only the last country's is kept."""
         if self._last.get("code") != country.code:
-            self._last.update(code=country.code, index=self.index(country.rows))
+            self._last.update(code=country.code, index=self.index(country.rows, self.settings.neighbours))
         found: PathIndex = self._last["index"]
         return found
 
     def scores(self, known: Sequence[History]) -> NDArray[np.float32]:
-        """Score by greedy retrieval, equation 14."""
-        return self.greedy(known, self.settings.triggers)
-
-    def greedy(self, known: Sequence[History], triggers: int) -> NDArray[np.float32]:
-        """Score by the paths of each user's top `triggers`: (B, I) float32, -inf where no path leads."""
+        """Score by greedy retrieval, equation 14, with the published numbers of triggers and neighbours."""
         scorer = GreedyScorer(
             self.model,
-            self._everything,
+            self._everything.best(self.settings.neighbours),
             known,
             self.transforms,
             self.settings.max_history,
             direct=self.settings.direct,
         )
-        return scorer.score(np.arange(len(known)), triggers)
+        return scorer.score(np.arange(len(known)), self.settings.triggers)
+
+    def paths(self, known: Sequence[History]) -> Paths:
+        """Weigh users' triggers, with all candidates of each: what greedy retrieval takes the best of."""
+        users = [
+            encode_user(self.model, self._vectors, history, self.transforms, self.settings.max_history)
+            for history in known
+        ]
+        return Paths(self._everything, users, self._vectors.item_vectors if self.settings.direct else None)
 
     def encoders(self) -> Mapping[str, EncoderContent]:
         """Export TrigNet and the direct user tower."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -10,14 +11,13 @@ from torch import nn
 from shortlist_training.cooccurrence import pair_counts
 from shortlist_training.errors import DataError
 from shortlist_training.item_interaction.serving import policy, train_pairs
-from shortlist_training.metrics import RECALL_AT
+from shortlist_training.pdn.serving_loss import Grid, greedy_report
 from shortlist_training.pdn.serving_train import make_views, train_pdn
 from shortlist_training.pmi import initial_vectors, pmi_matrix, svd_vectors
 from shortlist_training.records import SourceReport, TrainReport
 from shortlist_training.roles import roles_of
 from shortlist_training.sources.content import item_content
 from shortlist_training.sources.pdn import PdnSource
-from shortlist_training.sources.ranking import measured
 from shortlist_training.splits import of_split
 from shortlist_training.steps.learning import Ingested, Progress, database
 from shortlist_training.timelines import Rows, index_in
@@ -25,9 +25,6 @@ from shortlist_training.train import Epoch, Trained, Validation, train
 from shortlist_training.two_tower.serving_train import train_two_tower
 from shortlist_training.user_features import learn_transforms
 from shortlist_training.workspace import LED, Workspace, needs
-
-GREEDY_GRID = (10, 20, 30, 50, 60, 70, 80)
-"""Numbers of triggers whose loss against all of them is recorded."""
 
 
 def train_step(step: str, work: Workspace, progress: Progress) -> TrainReport | SourceReport:
@@ -94,7 +91,7 @@ def train_two_tower_source(ingested: Ingested, progress: Progress) -> SourceRepo
     )
     work.save_json("two_tower_features.json", transforms)
     work.save_arrays("two_tower.npz", _weights(model))
-    return _report(epochs, {})
+    return _report(epochs)
 
 
 def train_pdn_source(ingested: Ingested, progress: Progress) -> SourceReport:
@@ -118,11 +115,9 @@ def train_pdn_source(ingested: Ingested, progress: Progress) -> SourceReport:
     work.save_json("pdn_features.json", transforms)
     work.save_arrays("pdn.npz", _weights(model))
     source = PdnSource.load(learning, transforms, settings, _weights(model), seed)
-    facts = {}
-    for triggers in sorted({*GREEDY_GRID, settings.triggers, settings.max_history}):
-        found = measured(source.greedy(validation.known, triggers).__getitem__, validation)
-        facts[f"recall@{RECALL_AT[0]} with {triggers} triggers"] = float(found[f"recall@{RECALL_AT[0]}"].mean())
-    return _report(epochs, facts)
+    samples = work.loaded.project.evaluate.bootstrap
+    greedy = greedy_report(source.paths(validation.known), validation, Grid.of(settings), samples, seed)
+    return msgspec.structs.replace(_report(epochs), greedy=greedy)
 
 
 def train_item_interaction(ingested: Ingested, progress: Progress) -> SourceReport:
@@ -166,9 +161,9 @@ def _weights(model: nn.Module) -> dict[str, NDArray[np.float32]]:
     return {name: values.numpy() for name, values in model.state_dict().items()}
 
 
-def _report(epochs: list[Epoch], facts: dict[str, float]) -> SourceReport:
+def _report(epochs: list[Epoch]) -> SourceReport:
     best = max((epoch for epoch in epochs if epoch.number), key=lambda epoch: epoch.ndcg)
-    return SourceReport(best.number, [(epoch.number, epoch.loss, epoch.ndcg) for epoch in epochs], facts)
+    return SourceReport(best.number, [(epoch.number, epoch.loss, epoch.ndcg) for epoch in epochs], {})
 
 
 def _pairs(work: Workspace) -> pa.Table:
