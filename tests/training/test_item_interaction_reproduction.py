@@ -141,7 +141,7 @@ def test_sessions_part_reports_every_model(data: Path) -> None:
     )
     result = item_interaction_sessions.run(context(data), settings)
     shown = {table.title: dict(table.rows) for table in result.tables}
-    assert len(shown) == 6
+    assert len(shown) == 8
     rates = shown["Hit rate of purchases, as equation 3 (figure 3)"]
     assert set(rates) >= {"view-interaction", "cart-interaction", "no-interaction", "co-purchase", "popularity"}
     for cells in rates.values():
@@ -149,6 +149,10 @@ def test_sessions_part_reports_every_model(data: Path) -> None:
         assert values == sorted(values)
         assert all(cell.low <= cell.value <= cell.high for cell in cells)
     assert rates["view-interaction"][1].value > 0.9
+    changes = shown["View-interaction against the others at 200 candidates, %"]
+    view, other = (rates[name][-1].value for name in ("view-interaction", "no-interaction"))
+    assert changes["no-interaction"][0].startswith(f"{100 * (view / other - 1):+.1f} % [")
+    assert changes["no-interaction"][0] in result.remarks[0]
     assert shown["Coverage of source items (table 2)"]["view-interaction"][0].value == 1.0
     by_dimension = next(table for table in result.tables if table.title.endswith("(table 3)"))
     for _, cells in by_dimension.rows:
@@ -169,7 +173,17 @@ def test_the_compared_dimensions_are_the_papers() -> None:
 def test_users_part_finds_the_users_group(data: Path) -> None:
     """Candidates without seen items are found at least as early as with them."""
     settings = msgspec.structs.replace(USERS, grids=SMALL, sizes=(1, 20), lasts=(1, 4))
-    apart, with_seen = (dict(table.rows) for table in item_interaction_users.run(context(data), settings).tables)
+    result = item_interaction_users.run(context(data), settings)
+    apart, with_seen, histories, popular = (dict(table.rows) for table in result.tables)
+    assert [plot.name for plot in result.plots] == [
+        "item-interaction-users",
+        "item-interaction-history-length",
+        "item-interaction-popularity",
+    ]
+    assert result.tables[2].columns[:6] == ("0", "1", "2", "5", "10", "20")
+    assert [histories[name][0].value for name in histories] == [0.0, 0.0, 0.0, 1.0]
+    assert all(cells[-1].value == 1.0 for cells in histories.values())
+    assert all(cell.value == 1.0 for cells in popular.values() for cell in cells)
     for name, cells in apart.items():
         assert all(a.value >= b.value for a, b in zip(cells, with_seen[name], strict=True))
 

@@ -38,6 +38,7 @@ PARTS: list[Part] = [
         inputs=(EVENTS,),
         settings=msgspec.to_builtins(SESSIONS),
         run=partial(item_interaction_sessions.run, settings=SESSIONS),
+        revision=2,
     ),
     Part(
         name="item-interaction/users",
@@ -45,6 +46,7 @@ PARTS: list[Part] = [
         inputs=(EVENTS, PURCHASES),
         settings=msgspec.to_builtins(USERS),
         run=partial(item_interaction_users.run, settings=USERS),
+        revision=2,
     ),
     Part(
         name="item-interaction/throughput",

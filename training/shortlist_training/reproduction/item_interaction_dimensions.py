@@ -8,12 +8,11 @@ import numpy as np
 from ibis import ir
 from numpy.typing import NDArray
 
-from shortlist_training.hit_rate import ItemScorer, user_interval
-from shortlist_training.reproduction.intervals import change_cell
+from shortlist_training.hit_rate import ItemScorer
 from shortlist_training.reproduction.item_interaction_models import VIEW, Choices, EmbeddingChoice, learn, typed_scorer
+from shortlist_training.reproduction.item_interaction_targets import rate_cell, rate_change
 from shortlist_training.reproduction.parts import Cell, Progress, ResultTable
 
-SAMPLES = 1000
 VARIANTS = ("as equation 3", "other items")
 PAPER = {
     "view-interaction": {25: -7.51, 50: -1.31, 75: -1.85},
@@ -57,11 +56,13 @@ def table_3(task: Task, settings: DimensionSettings) -> ResultTable:
         full = choice.skipgram.dim
         rates = _rates(task, name, choice, settings)
         cells: dict[str, Cell | None] = {
-            f"d = {full}, {variant}": _mean(rates[full, variant], task) for variant in VARIANTS
+            f"d = {full}, {variant}": rate_cell(rates[full, variant], task.users, task.seed) for variant in VARIANTS
         }
         for variant in VARIANTS:
             for dim in settings.dims:
-                cells[f"d = {dim} in %, {variant}"] = _change(rates[dim, variant], rates[full, variant], task)
+                cells[f"d = {dim} in %, {variant}"] = rate_change(
+                    rates[dim, variant], rates[full, variant], task.users, task.seed
+                )
         for dim in settings.dims:
             cells[f"paper: d = {dim} in %"] = Cell(PAPER[name][dim]) if dim in PAPER[name] else None
         columns = tuple(cells)
@@ -85,15 +86,3 @@ def _rates(task: Task, name: str, choice: EmbeddingChoice, settings: DimensionSe
         for variant in VARIANTS:
             found[dim, variant] = np.mean([task.hits(scorer, name, variant) for scorer in scorers], axis=0)
     return found
-
-
-def _mean(rates: NDArray[np.float64], task: Task) -> Cell:
-    return Cell(float(np.nanmean(rates)), *user_interval(rates, task.users, SAMPLES, task.seed))
-
-
-def _change(rates: NDArray[np.float64], reference: NDArray[np.float64], task: Task) -> Cell | None:
-    """Compare the sums of users' rates, so that users are what is resampled; None if nothing is ever found."""
-    _, owner = np.unique(task.users, return_inverse=True)
-    ours = np.bincount(owner, weights=np.nan_to_num(rates)).astype(np.float64)
-    full = np.bincount(owner, weights=np.nan_to_num(reference)).astype(np.float64)
-    return change_cell(ours, full, task.seed) if full.any() else None

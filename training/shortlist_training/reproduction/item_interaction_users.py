@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.interactions import InteractionType
 from shortlist_training.hit_rate import ItemScorer, Wanted, hit_rates, ranks, rows_in
-from shortlist_training.metrics import interval
+from shortlist_training.reproduction.intervals import mean_cell
 from shortlist_training.reproduction.item_interaction_data import (
     EVENTS,
     PURCHASES,
@@ -21,6 +21,7 @@ from shortlist_training.reproduction.item_interaction_data import (
     read_events,
     user_questions,
 )
+from shortlist_training.reproduction.item_interaction_groups import Held, decile_table, history_table
 from shortlist_training.reproduction.item_interaction_models import (
     SELECTION_SIZE,
     Choices,
@@ -31,15 +32,19 @@ from shortlist_training.reproduction.item_interaction_models import (
 )
 from shortlist_training.reproduction.parts import Cell, Curve, PartContext, PartResult, Plot, ResultTable
 
-SAMPLES = 1000
+Row = tuple[str, tuple[Cell, ...]]
 
 
 class UserSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What decides the part's result. lasts: how many last interactions validation may choose to start from."""
+    """What decides the part's result. lasts: how many last interactions validation may choose to start from.
+
+    lengths: of the histories that models are told, to measure what users with short ones get.
+    """
 
     sizes: tuple[int, ...]
     lasts: tuple[int, ...]
     grids: Grids
+    lengths: tuple[int, ...] = (0, 1, 2, 5, 10, 20)
 
 
 def run(context: PartContext, settings: UserSettings) -> PartResult:
@@ -50,12 +55,15 @@ def run(context: PartContext, settings: UserSettings) -> PartResult:
     choices = choose(validation, settings.grids, context.seed, settings.lasts, context.progress)
     test = pq.read_table(context.data / PURCHASES).sort_by("user")
     items = item_keys(events)
-    rows_apart, rows_with, curves = [], [], []
-    for name, (scorer, kinds) in fit(events, items, choices, context.seed).items():
+    rows_apart, rows_with, curves, found = [], [], [], {}
+    models = fit(events, items, choices, context.seed)
+    for name, (scorer, kinds) in models.items():
         context.progress(f"measuring {name}", 0, 0)
         last = _last_of(name, choices)
-        apart, cells = _measure(scorer, events, test, items, kinds, last, settings.sizes, context.seed, keep_seen=False)
-        _, with_seen = _measure(scorer, events, test, items, kinds, last, settings.sizes, context.seed, keep_seen=True)
+        apart, found[name], cells = _measure(
+            scorer, events, test, items, kinds, last, settings.sizes, context.seed, keep_seen=False
+        )
+        *_, with_seen = _measure(scorer, events, test, items, kinds, last, settings.sizes, context.seed, keep_seen=True)
         started = float(np.mean([bool(scorer.covered[rows].any()) for rows in apart.sources]))
         rows_apart.append((name, (Cell(started), *cells)))
         rows_with.append((name, (Cell(started), *with_seen)))
@@ -65,22 +73,24 @@ def run(context: PartContext, settings: UserSettings) -> PartResult:
     plot = Plot(
         "item-interaction-users", "Held-out purchases found", "candidates", "hit rate", log_x=True, curves=tuple(curves)
     )
-    tables = (
-        ResultTable(
-            "Hit rate of held-out purchases, without items that the user interacted with",
-            protocol,
-            columns,
-            tuple(rows_apart),
-        ),
-        ResultTable(
-            "Hit rate of held-out purchases, with items that the user interacted with",
-            protocol + " These items stay among the candidates, though none of them is ever the one held out.",
-            columns,
-            tuple(rows_with),
-        ),
-    )
+    context.progress("measuring short histories", 0, 0)
+    held_out = Held(events, test, items, protocol, context.seed)
+    histories, by_history = history_table(models, held_out, settings.lengths)
+    popular, by_decile = decile_table(found, held_out)
+    tables = (*_tables(rows_apart, rows_with, columns, protocol), histories, popular)
     remarks = (_verdict(dict(rows_apart), settings.sizes), *_remarks(events, items, test), *choices.remarks())
-    return PartResult(tables, (plot,), remarks)
+    return PartResult(tables, (plot, by_history, by_decile), remarks)
+
+
+def _tables(
+    apart: Sequence[Row], with_seen: Sequence[Row], columns: tuple[str, ...], protocol: str
+) -> tuple[ResultTable, ...]:
+    title = "Hit rate of held-out purchases, {} items that the user interacted with"
+    note = " These items stay among the candidates, though none of them is ever the one held out."
+    return (
+        ResultTable(title.format("without"), protocol, columns, tuple(apart)),
+        ResultTable(title.format("with"), protocol + note, columns, tuple(with_seen)),
+    )
 
 
 def _question(log: ir.Table, held: pa.Table) -> Question:
@@ -115,11 +125,11 @@ def _measure(
     seed: int,
     *,
     keep_seen: bool,
-) -> tuple[Wanted, tuple[Cell, ...]]:
+) -> tuple[Wanted, NDArray[np.int64], tuple[Cell, ...]]:
     wanted = user_questions(log, held, items, kinds, last, keep_seen=keep_seen)
     rank = ranks(scorer, wanted)
     values = [hit_rates(rank, wanted, size) for size in sizes]
-    return wanted, tuple(Cell(float(found.mean()), *interval(found, SAMPLES, seed)) for found in values)
+    return wanted, rank, tuple(mean_cell(found, seed) for found in values)
 
 
 def _curve(name: str, cells: Sequence[Cell], sizes: Sequence[int]) -> Curve:
