@@ -189,16 +189,23 @@ def test_users_part_finds_the_users_group(data: Path) -> None:
 
 
 def test_throughput_part_measures_both_logs(data: Path) -> None:
-    """Both logs with one and two threads."""
+    """Both logs with one and two threads, the steps of one training, and whether the aim is met."""
     config = SkipgramConfig(dim=4)
     settings = msgspec.structs.replace(SPEED, repeats=2, items=50, tokens=600, skipgram=config)
-    (table,) = item_interaction_speed.run(context(data), settings).tables
+    result = item_interaction_speed.run(context(data), settings)
+    table, steps = result.tables
     assert [name for name, _ in table.rows] == [
         "RetailRocket, 1 thread",
         "RetailRocket, 2 threads",
         "synthetic, 1 thread",
         "synthetic, 2 threads",
     ]
+    assert [name for name, _ in steps.rows][-2:] == ["drawing custom negatives", "updates"]
+    assert sum(float(cells[2].rstrip("%")) for _, cells in steps.rows) == pytest.approx(100, abs=3)
+    rates = [float(cells[4].replace(",", "")) for _, cells in table.rows]
+    for remark, rate in zip(result.remarks, rates[1::2], strict=True):
+        assert f"{rate:,.0f} tokens a second" in remark
+        assert ("is met" if rate >= 500_000 else "is missed") in remark
 
 
 def test_parts_have_settings_that_json_can_hold() -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from shortlist_training.item_interaction.negatives import CustomNegatives, random_table
+from shortlist_training.item_interaction.prefetch import prefetch_rows
 from shortlist_training.item_interaction.skipgram import (
     SkipgramConfig,
     initial_vectors,
@@ -184,3 +185,12 @@ def test_no_custom_negatives_is_an_empty_list_at_every_position() -> None:
     none = CustomNegatives.none(4)
     assert none.offsets.tolist() == [0] * 5
     assert len(none.tokens) == 0
+
+
+def test_asking_for_rows_ahead_changes_nothing() -> None:
+    """Rows of any width, named any number of times or not at all: the vectors stay as they are."""
+    vectors = np.arange(5 * 37, dtype=np.float32).reshape(5, 37)
+    kept = vectors.copy()
+    for begin, end in ((0, 0), (0, 4), (3, 4)):
+        prefetch_rows(vectors, np.array([0, 4, 4, 2], dtype=np.int64), begin, end)
+    assert np.array_equal(vectors, kept)

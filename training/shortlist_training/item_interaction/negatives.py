@@ -47,25 +47,24 @@ class CustomSampler:
         nodes = np.zeros(len(vocabulary.types), dtype=np.int64) if taxonomy is None else taxonomy
         views = vocabulary.of_type(InteractionType.VIEW)
         self._views = views[np.argsort(nodes[views], kind="stable")]
-        self._only_viewed = _only_viewed(sequences, vocabulary)
-        viewed = sequences.tokens[self._only_viewed]
-        self._from = np.searchsorted(nodes[self._views], nodes[viewed], side="left")
-        self._size = np.searchsorted(nodes[self._views], nodes[viewed], side="right") - self._from
-        self._place = _place_of(self._views, len(vocabulary.types))[viewed] - self._from
+        sorted_nodes = nodes[self._views]
+        begins, ends = (np.searchsorted(sorted_nodes, sorted_nodes, side=side) for side in ("left", "right"))
+        only_viewed = _only_viewed(sequences, vocabulary)
+        place = _place_of(self._views, len(vocabulary.types))[sequences.tokens[only_viewed]]
+        others = (ends - begins)[place] > 1
+        self._only_viewed, place = only_viewed[others], place[others]
+        self._from, self._others = begins[place], (ends - begins)[place] - 1
+        self._place = place - self._from
 
     def draw(self, rng: np.random.Generator) -> CustomNegatives:
         """Collect every position's negatives: stronger interactions with its item, and the drawn views."""
-        others = np.flatnonzero(self._size > 1)
-        shape = (len(others), VIEWED_ONLY_DRAWS)
         # drawing from one fewer and stepping over the item itself is uniform over the others
-        drawn = rng.integers(0, np.maximum(self._size[others, None] - 1, 1), size=shape)
-        drawn += drawn >= self._place[others, None]
-        views = self._views[self._from[others, None] + drawn].ravel()
-        at = np.repeat(self._only_viewed[others], VIEWED_ONLY_DRAWS)
-        positions = np.r_[self._stronger[0], at]
-        order = np.argsort(positions, kind="stable")
-        offsets = np.searchsorted(positions[order], np.arange(self._positions + 1)).astype(np.int64)
-        return CustomNegatives(np.r_[self._stronger[1], views][order], offsets)
+        drawn = rng.integers(0, self._others[:, None], size=(len(self._others), VIEWED_ONLY_DRAWS))
+        offsets = np.zeros(self._positions + 1, dtype=np.int64)
+        tokens = np.zeros(len(self._stronger[0]) + drawn.size, dtype=np.int64)
+        drawn_views = self._only_viewed, drawn, self._place, self._from, self._views
+        merge(*self._stronger, *drawn_views, offsets, tokens)
+        return CustomNegatives(tokens, offsets)
 
 
 def random_table(counts: NDArray[np.int64], power: float, size: int = TABLE_SIZE) -> NDArray[np.int64]:
@@ -91,12 +90,13 @@ def _stronger(sequences: Sequences, vocabulary: Vocabulary) -> tuple[NDArray[np.
     """Pair each position (l, i) with the tokens (l, j), j > i, that its session does not have, by position."""
     item, token_of = _token_of(vocabulary)
     order = np.array(ORDER, dtype=np.int64)
-    nothing = np.zeros(0, dtype=np.int64)
-    log = sequences.tokens, sequences.offsets, item, vocabulary.types, token_of, order
-    size = scan_stronger(*log, nothing, nothing)
-    positions, tokens = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
-    scan_stronger(*log, positions, tokens)
-    return positions, tokens
+    kinds = [(token_of[item, kind] >= 0) & (kind > vocabulary.types) for kind in order]
+    most = int(np.add.reduce(kinds, axis=0, dtype=np.int64)[sequences.tokens].sum())
+    positions, tokens = np.zeros(most, dtype=np.int64), np.zeros(most, dtype=np.int64)
+    size = scan_stronger(
+        sequences.tokens, sequences.offsets, item, vocabulary.types, token_of, order, positions, tokens
+    )
+    return positions[:size], tokens[:size]
 
 
 def _only_viewed(sequences: Sequences, vocabulary: Vocabulary) -> NDArray[np.int64]:
@@ -119,7 +119,7 @@ def scan_stronger(
     positions: NDArray[np.int64],
     found: NDArray[np.int64],
 ) -> int:
-    """Count the stronger tokens that sessions lack; write them down if there is room. Quadratic in a session."""
+    """Write down the stronger tokens that sessions lack; returns how many there are. Quadratic in a session."""
     size = 0
     for session in range(len(offsets) - 1):
         begin, end = offsets[session], offsets[session + 1]
@@ -134,9 +134,8 @@ def scan_stronger(
                         absent = False
                         break
                 if absent:
-                    if size < len(found):
-                        positions[size] = at
-                        found[size] = token
+                    positions[size] = at
+                    found[size] = token
                     size += 1
     return size
 
@@ -161,6 +160,35 @@ def scan_only_viewed(
                     first[at] = False
                     break
     return first
+
+
+@njit(nogil=True)
+def merge(
+    stronger_at: NDArray[np.int64],
+    stronger: NDArray[np.int64],
+    viewed_at: NDArray[np.int64],
+    drawn: NDArray[np.int64],
+    place: NDArray[np.int64],
+    begin: NDArray[np.int64],
+    views: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    tokens: NDArray[np.int64],
+) -> None:
+    """Lay out both kinds of negatives by position, the stronger first; both come in ascending positions.
+
+    The drawn numbers count from `begin`, where the view's taxonomy begins in `views`, without the view's own `place`.
+    """
+    at, viewed, size = 0, 0, 0
+    for position in range(len(offsets) - 1):
+        while at < len(stronger_at) and stronger_at[at] == position:
+            tokens[size] = stronger[at]
+            at, size = at + 1, size + 1
+        if viewed < len(viewed_at) and viewed_at[viewed] == position:
+            for number in drawn[viewed]:
+                tokens[size] = views[begin[viewed] + number + (number >= place[viewed])]
+                size += 1
+            viewed += 1
+        offsets[position + 1] = size
 
 
 def _place_of(ordered: NDArray[np.int64], size: int) -> NDArray[np.int64]:

@@ -54,5 +54,6 @@ PARTS: list[Part] = [
         inputs=(EVENTS,),
         settings=msgspec.to_builtins(SPEED),
         run=partial(item_interaction_speed.run, settings=SPEED),
+        revision=2,
     ),
 ]
