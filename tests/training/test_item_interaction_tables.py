@@ -145,7 +145,7 @@ def test_models_are_told_the_last_items_of_their_kind() -> None:
     ]
     asked = held(events, [(0, 20), (1, 20)])
     table, plot = history_table(models(4), asked, (0, 1, 2))
-    assert table.columns == ("0", "1", "2", "2+ (all, median 2)")
+    assert table.columns == plot.x_names == ("0", "1", "2", "2+ (all, median 2)")
     found = {name: [cell.value for cell in cells if isinstance(cell, Cell)] for name, cells in table.rows}
     assert found == {
         "view-interaction": [0.0, 0.0, 0.5, 0.5],

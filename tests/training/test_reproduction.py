@@ -24,6 +24,7 @@ def result(value: float) -> PartResult:
     curve = Curve("LED", (1.0, 10.0), (value, value), (0.0, 0.0), (1.0, 1.0))
     plots = (
         Plot("toy-curve", "A curve", "N", "drop", log_x=True, curves=(curve,)),
+        Plot("toy-places", "A curve over names", "told", "found", curves=(curve,), x_names=("0", "20+")),
         Plot("toy-map", "A map", matrix=((0.0, 1.0), (1.0, 0.0)), matrix_labels=("a", "b")),
     )
     return PartResult((table,), plots, ("The claim holds.",))
@@ -143,7 +144,7 @@ def test_report_has_tables_remarks_plots_and_costs(toy: Toy) -> None:
         "| part | seed | wall s | CPU s | peak MB |",
     ):
         assert line in text
-    for name in ("toy-curve", "toy-map"):
+    for name in ("toy-curve", "toy-places", "toy-map"):
         assert (toy.out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert console_table(finished[0].result.tables[0]).row_count == 1
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from shortlist_training.config import LoadedProject
-from shortlist_training.reproduction.mns import PARTS, SWEEP
+from shortlist_training.reproduction.mns import PARTS, SWEEP, history_lengths
 from shortlist_training.reproduction.mns_groups import decile_table, history_table
 from shortlist_training.reproduction.mns_runs import Measured, measure, untold
 from shortlist_training.reproduction.mns_tables import (
@@ -118,8 +118,9 @@ def test_group_remarks_say_which_items_pull_where() -> None:
 def test_recall_by_history_and_by_decile() -> None:
     """Told nothing nothing is found, told five products as much as with all; five products fill five of ten deciles."""
     measured = {MNS: ranked(0.6)}
-    table, plot = history_table(measured, view(), 20, 1)
-    assert table.columns == ("0", "5", "up to 20")
+    table, plot = history_table(measured, view(), 20, np.array([3, 5, 20, 20]), 1)
+    assert table.columns == plot.x_names == ("0", "5", "20+")
+    assert "of the 4 queries 3 have 5, 2 have 20 or more." in table.protocol
     assert [cell.value for cell in dict(table.rows)[MNS] if isinstance(cell, Cell)] == pytest.approx([0.0, 0.6, 0.6])
     assert plot.curves[0].y == pytest.approx((0.0, 0.6, 0.6))
     assert "Means over the seeds 1, 2; bootstrap over customers and seeds" in table.protocol
@@ -147,6 +148,12 @@ def test_untold_queries_know_no_products() -> None:
         assert not emptied[name].any()
     assert (emptied["seed_item"].tolist(), emptied["hour"].tolist()) == ([1, 1], [2, 9])
     assert table.columns["seed_item"].tolist() == [3, 5]
+
+
+def test_a_querys_history_is_as_long_as_it_is_without_padding() -> None:
+    """Of three queries the first has two products and the last none."""
+    table = FeatureTable.of({"history": np.array([[3, 4, 0], [5, 0, 0], [0, 0, 0]])})
+    assert history_lengths(table, np.array([0, 2])).tolist() == [2, 0]
 
 
 def test_sweep_names_the_best_and_where_it_lies() -> None:

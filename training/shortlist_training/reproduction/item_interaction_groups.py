@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 from ibis import ir
@@ -66,8 +67,9 @@ def history_table(models: Models, held: Held, lengths: Sequence[int]) -> tuple[R
     )
     x = tuple(float(place) for place in range(len(columns)))
     table = ResultTable(title, held.protocol + note, columns, tuple(rows))
-    labels = f"items told: {', '.join(columns)}"
-    return table, _plot("item-interaction-history-length", title, labels, [(name, x, cells) for name, cells in rows])
+    curves = [(name, x, cells) for name, cells in rows]
+    plot = _plot("item-interaction-history-length", title, "items told", curves)
+    return table, msgspec.structs.replace(plot, x_names=columns)
 
 
 def decile_table(found: Mapping[str, NDArray[np.int64]], held: Held) -> tuple[ResultTable, Plot]:

@@ -12,6 +12,7 @@ from datetime import datetime
 import ibis
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from shortlist_training.ingest import ingest
 from shortlist_training.reproduction.mns_groups import decile_table, history_table
@@ -39,6 +40,7 @@ from shortlist_training.reproduction.parts import Part, PartContext, PartResult
 from shortlist_training.time_split import TimeSplit, popularity_groups
 from shortlist_training.two_tower.dataset import DataConfig, RetrievalData, build
 from shortlist_training.two_tower.experiment import Index, ModelConfig, Run
+from shortlist_training.two_tower.features import PADDING, FeatureTable
 from shortlist_training.two_tower.online_retail import TABLE, project
 from shortlist_training.two_tower.train import TrainConfig
 
@@ -75,7 +77,9 @@ def run_comparison(context: PartContext) -> PartResult:
     told = told_lengths(data, LENGTHS, lambda length: _shortened(context, length))
     measured = compared(context, data, COMPARISON, told)
     view = view_of(data, COMPARISON, context.seed)
-    histories, by_history = history_table(measured, view, COMPARISON.data.history, context.seed)
+    histories, by_history = history_table(
+        measured, view, COMPARISON.data.history, history_lengths(data.queries, data.of("test")), context.seed
+    )
     deciles, by_decile = decile_table(measured, view, data.counts, context.seed)
     return PartResult(
         tables=(
@@ -183,6 +187,12 @@ def _shortened(context: PartContext, length: int) -> RetrievalData:
     return load(context, replace(COMPARISON, data=replace(COMPARISON.data, history=length)))
 
 
+def history_lengths(queries: FeatureTable, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Count the products that the histories of some queries have, as many as a query keeps: (rows,)."""
+    kept = queries.columns["history"][rows] != PADDING
+    return np.asarray(kept.sum(dim=1).numpy(), dtype=np.int64)
+
+
 def seeds_of(settings: Settings, first: int) -> tuple[int, ...]:
     """List the seeds that each model trains with."""
     return tuple(range(first, first + settings.seeds))
@@ -211,6 +221,7 @@ PARTS = [
         inputs=(INPUT,),
         settings=_settings(COMPARISON, negatives=NEGATIVES, powers=POWERS, lengths=LENGTHS),
         run=run_comparison,
+        revision=2,
     ),
     Part(
         name="mns/sweep",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,23 +16,32 @@ from shortlist_training.time_split import RECALL_AT, Recall
 SHOWN = (RECALL_AT[-1], RECALL_NAMES[-1])
 
 
-def history_table(measured: Mapping[str, Measured], view: View, history: int, seed: int) -> tuple[ResultTable, Plot]:
-    """Recall@100 when queries are told fewer products than training's `history`."""
+def history_table(
+    measured: Mapping[str, Measured], view: View, history: int, known: NDArray[np.int64], seed: int
+) -> tuple[ResultTable, Plot]:
+    """Recall@100 when queries are told fewer products than the last `history`, which is all that a query keeps.
+
+    known: (queries,), how many of these the test queries have.
+    """
     k, name = SHOWN
     lengths = list(next(iter(measured.values())).told)
-    columns = (*(str(length) for length in lengths), f"up to {history}")
+    columns = (*(str(length) for length in lengths), f"{history}+")
     rows = []
     for model, run in measured.items():
         found = [view.recall(ranks, "all", k, seed) for ranks in (*run.told.values(), run.test)]
         rows.append((model, found))
+    enough = ", ".join(f"{(known >= length).sum()} have {length}" for length in (*lengths, history) if length)
     title = f"{name} by length of the history"
     note = (
         " Columns: how many of the customer's last products, with their titles, the query is told; 0 leaves country, "
-        "time and how often the customer came. Whom and what is ranked stays the same."
+        "time and how often the customer came. Whom and what is ranked stays the same. "
+        f"{history}+: the last {history}, which is all that a query keeps. A query with fewer is told what there is; "
+        f"of the {len(known)} queries {enough} or more."
     )
     table = ResultTable(title, view.protocol(seed) + note, columns, _cells(rows))
     x = tuple(float(place) for place in range(len(columns)))
-    return table, _plot("mns-history-length", title, f"products told: {', '.join(columns)}", x, rows)
+    plot = _plot("mns-history-length", title, "products told", x, rows)
+    return table, msgspec.structs.replace(plot, x_names=columns)
 
 
 def decile_table(
