@@ -27,6 +27,8 @@ def draw(plot: Plot, path: Path) -> None:
         axes.grid(visible=True, alpha=0.3)
     if plot.log_x:
         axes.set_xscale("log")
+    if plot.x_names:
+        axes.set_xticks(range(len(plot.x_names)), plot.x_names)
     axes.set(title=plot.title, xlabel=plot.x_label, ylabel=plot.y_label)
     figure.savefig(path, dpi=150)
     plt.close(figure)

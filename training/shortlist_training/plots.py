@@ -14,7 +14,10 @@ class Curve(msgspec.Struct, frozen=True):
 
 
 class Plot(msgspec.Struct, frozen=True):
-    """Curves over one axis, or (with `matrix`) a heat map with `matrix_labels` on both sides. `name` is the file's."""
+    """Curves over one axis, or (with `matrix`) a heat map with `matrix_labels` on both sides. `name` is the file's.
+
+    x_names: what the places 0, 1, ... of the x axis are called, where they are no numbers.
+    """
 
     name: str
     title: str
@@ -24,3 +27,4 @@ class Plot(msgspec.Struct, frozen=True):
     curves: tuple[Curve, ...] = ()
     matrix: tuple[tuple[float, ...], ...] | None = None
     matrix_labels: tuple[str, ...] = ()
+    x_names: tuple[str, ...] = ()
