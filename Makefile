@@ -132,10 +132,11 @@ bench-peers: $(VENV)/.dev
 	$(BIN)/python -m loadtest.peers --items 100000
 	$(BIN)/python -m loadtest.peers --items 1000000 --page docs/peers.md
 
-## lint: ruff, mypy --strict, import direction, generated code
+## lint: ruff, cython-lint, mypy --strict, import direction, generated code
 lint: $(VENV)/.dev check-proto
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/cython-lint --max-line-length 120 server
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -167,7 +168,9 @@ docs-serve: $(VENV)/.dev
 clean:
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-$(VENV)/.run: pyproject.toml training/pyproject.toml client/pyproject.toml constraints.txt protos/retrieval/v1/retrieval_pb2.py
+COMPILED := hatch_build.py $(wildcard server/*.pyx server/*.pxd)
+
+$(VENV)/.run: pyproject.toml training/pyproject.toml client/pyproject.toml constraints.txt protos/retrieval/v1/retrieval_pb2.py $(COMPILED)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "Python 3.11 is needed; found $$($(PYTHON) --version). Set PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

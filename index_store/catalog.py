@@ -47,7 +47,7 @@ class Catalog:
         self.merchants = Postings.of(columns.get("merchants"), len(item_ids), self.popular_order)
         self.categories = Postings.of(columns.get("categories"), len(item_ids), self.popular_order)
         self._columns = dict(columns)
-        self._ids = IdTable(item_ids)
+        self.id_table = IdTable(item_ids)
         keys = self._columns.get("keys")
         self._row_of_key = {keys[row]: row for row in range(len(keys))} if keys else {}
 
@@ -69,8 +69,10 @@ class Catalog:
 
     def check(self, country: str) -> None:
         """Raise `CatalogInvalid` on duplicate ids or keys, an empty key, or an impossible popularity or price (M13)."""
-        if len(self._ids.repeated):
-            message = f"country {country}: expected different item ids, found {self._ids.repeated.min()} more than once"
+        if len(self.id_table.repeated):
+            message = (
+                f"country {country}: expected different item ids, found {self.id_table.repeated.min()} more than once"
+            )
             raise CatalogInvalid(message)
         keys = self._columns.get("keys")
         if keys and len(self._row_of_key) != len(keys):
@@ -125,7 +127,7 @@ class Catalog:
 
     def rows_of_ids(self, item_ids: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Rows (M,) of M item ids, -1 for an id that is not in the catalogue."""
-        return self._ids.rows(item_ids)
+        return self.id_table.rows(item_ids)
 
     def rows_of_keys(self, keys: Sequence[str]) -> NDArray[np.int64]:
         """Rows (M,) of M string keys, -1 for a key that is not in the catalogue."""

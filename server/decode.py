@@ -29,8 +29,8 @@ _SIMILAR_SOURCES = ("pdn", "item_interaction")
 _NO_ITEM = ItemRefs.none()
 _NO_FILTERS = Filters()
 _NO_TIME = 0
-# bytes of a request without its history that are worth remembering
-_SHORT = 128
+SHORT = 128
+"""Bytes of a request without its history that are worth remembering."""
 
 
 def decode_query(raw: bytes, limits: Limits, now_ms: int) -> Query:
@@ -49,7 +49,7 @@ def _usual_query(raw: bytes, limits: Limits, now_ms: int) -> Query | None:
     start, end, history = found
     rest = raw[:start] + raw[end:]
     try:
-        query = _remembered(rest, limits) if len(rest) <= _SHORT else _any_query(rest, limits, _NO_TIME)
+        query = decode_without_history(rest, limits) if len(rest) <= SHORT else _any_query(rest, limits, _NO_TIME)
     except InvalidRequestError:  # the usual way tells of all faults, and where they are
         return None
     if query.history.length:
@@ -58,8 +58,11 @@ def _usual_query(raw: bytes, limits: Limits, now_ms: int) -> Query | None:
 
 
 @lru_cache(maxsize=1024)
-def _remembered(rest: bytes, limits: Limits) -> Query:
-    """Read a request without history; callers send the same few over and over, unless they give time or features."""
+def decode_without_history(rest: bytes, limits: Limits) -> Query:
+    """Read a request without history; callers send the same few over and over, unless they give time or features.
+
+    `time_ms` is 0 where the caller gives none. Raises `InvalidRequestError`.
+    """
     return _any_query(rest, limits, _NO_TIME)
 
 

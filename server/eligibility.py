@@ -228,7 +228,7 @@ def _within(prices: NDArray[np.float32], bounds: tuple[float, float]) -> NDArray
 def eligibility(catalog: Catalog, filters: Filters, left_out: NDArray[np.int64]) -> Eligibility:
     """Make what a request's filters allow; `left_out` (n,) are known rows of its history that are not wanted."""
     refs = filters.excluded
-    if not (refs.length or len(left_out) or filters.merchants or filters.categories or filters.price):
+    if filters.empty and not len(left_out):
         return Everything(catalog)
     named, nearby = [], len(left_out)
     if filters.merchants:

@@ -77,7 +77,7 @@ class Observer:
 
     def __init__(self, metrics: WorkerMetrics, watchers: Sequence[Watcher] = ()) -> None:
         self.metrics = metrics
-        self._watchers = tuple(watchers)
+        self.watchers = tuple(watchers)
         self._noted: list[tuple[Any, ...]] = []
         self._before_publishing: Callable[[], None] = _nothing
 
@@ -106,15 +106,15 @@ class Observer:
         refusal = translate(error, lambda: request_id_of(origin.invocation_metadata()))
         ended_ns, code = time.perf_counter_ns(), refusal.code.name
         self.metrics.call_handled(method, CODE_INDEX[code], ended_ns - started_ns)
-        for watcher in self._watchers:
+        for watcher in self.watchers:
             if watcher.wants(origin, ended_ns - started_ns, ended_ns):
-                _look(watcher, Observed(method, origin, None, None, started_ns, 0, 0, ended_ns, code))
+                look(watcher, Observed(method, origin, None, None, started_ns, 0, 0, ended_ns, code))
         return refusal
 
     def settle(self) -> None:
         """Count what was noted."""
         noted, self._noted = self._noted, []
-        metrics, watchers = self.metrics, self._watchers
+        metrics, watchers = self.metrics, self.watchers
         for record, method, origin, request, answer, started_ns, decode_ns, reply_ns, ended_ns in noted:
             elapsed_ns = ended_ns - started_ns
             metrics.call_handled(method, _OK, elapsed_ns)
@@ -123,7 +123,7 @@ class Observer:
             for watcher in watchers:
                 if watcher.wants(origin, elapsed_ns, ended_ns):
                     call = Observed(method, origin, request, answer, started_ns, decode_ns, reply_ns, ended_ns)
-                    _look(watcher, call)
+                    look(watcher, call)
 
     async def run(self) -> None:
         """Publish ten times a second and say how late that was, until cancelled."""
@@ -137,7 +137,7 @@ class Observer:
     def close(self) -> None:
         """Publish the last, and let the watchers end."""
         self.publish()
-        for watcher in self._watchers:
+        for watcher in self.watchers:
             watcher.close()
 
     def publish(self) -> None:
@@ -150,7 +150,8 @@ def _nothing() -> None:
     pass
 
 
-def _look(watcher: Watcher, call: Observed[Any, Any]) -> None:
+def look(watcher: Watcher, call: Observed[Any, Any]) -> None:
+    """Have a watcher look at a call that has ended."""
     try:
         watcher.look(call)
     except Exception:  # the reply is sent: whatever goes wrong here must not end the thread that answers calls

@@ -69,6 +69,11 @@ class Filters(msgspec.Struct, frozen=True):
     price: tuple[float, float] | None = None
     excluded: ItemRefs = _NO_ITEMS
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is no condition."""
+        return not (self.merchants or self.categories or self.price or self.excluded.length)
+
 
 _NO_FILTERS = Filters()
 

@@ -116,6 +116,12 @@ class Resolver:
             unused_features=unused,
         )
 
+    def known(self, query: Query) -> tuple[Country, Profile] | None:
+        """Find a query's country, which is not stood in for, and its profile; None unless both are served."""
+        country = self._countries.get(query.country)
+        profile = self._profiles.get(query.profile or DEFAULT_PROFILE)
+        return (country, profile) if country and profile else None
+
     def country(self, code: str) -> tuple[Country, bool]:
         """Find the country that answers, and whether it stands in for the one asked for."""
         if found := self._countries.get(code):

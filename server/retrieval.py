@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index_store.bundle import Bundle
+from index_store.country import Country
 from models.encoder import OnnxEncoder
 from models.errors import EncoderError, FeatureKindError
 from server.answer import Answer, Degradation, Fallback, Module, SimilarAnswer, SourceReport
@@ -34,6 +35,7 @@ from server.refusals import (
 )
 from server.resolve import Resolver, Task, check_filters, resolve_rows
 from server.sources.base import NO_ROWS, Found
+from server.sources.led import LedSource
 from server.sources.popular import popular
 from server.sources.registry import open_sources
 from server.sources.similar import neighbourhoods, similar_items
@@ -92,6 +94,23 @@ class Retriever:
         profiles = {DEFAULT_PROFILE: built_in_profile(bundle.sources), **profiles}
         self._sources = open_sources(encoders)
         self._resolver = Resolver(bundle.countries, encoders, profiles, fallback_country)
+
+    def averaged_alone(self, query: Query) -> tuple[Country, Profile, int] | None:
+        """Say whose catalogue, which profile and how much history, where LED's plain mean alone answers `query`.
+
+        None where anything else has a part in it: another source, fusion's own scores, diversity, a filter, a seed,
+        features, details, or a country or profile that is not served.
+        """
+        source, asked = self._sources["led"], (query.explain, query.return_embedding, query.include_modules)
+        special = query.include_details or any(asked) or query.features or query.quotas or query.seed.length
+        if special or not query.filters.empty or not (isinstance(source, LedSource) and source.averages):
+            return None
+        found = self._resolver.known(query)
+        if found is None:
+            return None
+        country, profile = found
+        alone = profile.fusion == "single" and [(each.name, each.quota) for each in profile.sources] == [("led", 0)]
+        return (country, profile, source.max_history) if alone and not diversifies(profile.diversity) else None
 
     def answer(self, query: Query) -> Answer:
         """Retrieve exactly k items, or all eligible ones if there are fewer.

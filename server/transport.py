@@ -8,12 +8,15 @@ The choice changes what a call costs, not what it says: docs/transports.md has t
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Generic, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias
 
 from server.edge import Edge, retrieval_handler
 from server.observe import Observer, Record
 from server.service import AnswerT, RequestT, Rpc
 from server.settings import Settings
+
+if TYPE_CHECKING:
+    from server.usual import Usual
 
 Kind: TypeAlias = Literal["grpcio", "native"]
 
@@ -50,13 +53,14 @@ class Many(Generic[RequestT, AnswerT]):
 class Served(Generic[RequestT, AnswerT]):
     """One RPC as a transport is given it: its name in `metrics.METHODS`, its steps, what counts its answers.
 
-    `many` is None where calls share no work; they are then answered one by one.
+    `many` is None where calls share no work; they are then answered one by one. `usual`: what compiled code answers.
     """
 
     name: str
     rpc: Rpc[RequestT, AnswerT]
     record: Record[RequestT, AnswerT] | None = None
     many: Many[RequestT, AnswerT] | None = None
+    usual: "Usual | None" = None
 
 
 def choose(setting: str) -> Kind:

@@ -36,6 +36,7 @@ from server.serving_info import encode_info, feature_kinds
 from server.settings import Settings
 from server.slow_log import SlowLog
 from server.transport import Many, Served, Transport, choose, open_transport
+from server.usual import Usual
 from server.warm_up import warm_up
 from server.worker_metrics import WorkerMetrics
 
@@ -127,7 +128,7 @@ class Worker:
         loaded_ms = round(time.time() * 1000)
         info = GetServingInfo(encode_info(bundle, feature_kinds(encoders), profiles, limits, loaded_ms), limits)
         return (
-            Served("Retrieve", retrieve, record_answer, Many(_group, retriever.answer_batch)),
+            Served("Retrieve", retrieve, record_answer, Many(_group, retriever.answer_batch), Usual(*service)),
             Served("RetrieveBatch", batch, record_batch),
             Served("SimilarItems", similar, record_similar),
             Served("GetServingInfo", info),

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from server.metrics import (
     BATCH_BUCKETS,
     BUCKETS_S,
+    CODE_INDEX,
     CODES,
     COLUMNS,
     COUNTRY_COLUMNS,
@@ -46,6 +47,7 @@ _US: Final = np.array([round(bound * 1e6) for bound in BUCKETS_S])
 _PPM: Final = np.array([round(bound / RATIO_UNIT) for bound in RATIO_BUCKETS])
 _LENGTHS: Final = np.array(HISTORY_BUCKETS)
 _SIZES: Final = np.array(BATCH_BUCKETS)
+_OK: Final = CODE_INDEX["OK"]
 _STARTED: Final = COLUMNS["started"]
 _HANDLED: Final = COLUMNS["handled"]
 _HANDLING: Final = COLUMNS["handling"]
@@ -192,6 +194,36 @@ class WorkerMetrics:
         self._answers.extend(
             (start, fallback, candidates, backfilled, history, unknown, fuse_us, decode_ns, reply_ns, elapsed_ns)
         )
+
+    def start_of(self, country: str) -> int:
+        """Where the columns of `country` begin, as `usual` takes it."""
+        return self._starts.get(country, FIXED_WIDTH)
+
+    def kind_of(self, source: str, plan: str) -> int:
+        """The number of a source's run that lacked nothing, as `usual` takes it."""
+        return self._kinds[source, plan, 0]
+
+    def usual(
+        self,
+        method: int,
+        waited_ns: int,
+        kind: int,
+        encode_us: int,
+        search_us: int,
+        start: int,
+        candidates: int,
+        history: int,
+        unknown: int,
+        decode_ns: int,
+        reply_ns: int,
+        elapsed_ns: int,
+    ) -> None:
+        """A call of one source's run that came in and was answered: all that the methods above note of it, at once."""
+        self._ones.append(_STARTED + method)
+        self._timed.extend((_QUEUE, waited_ns))
+        self._handled.extend((method * len(CODES) + _OK, elapsed_ns))
+        self._runs.extend((kind, encode_us, search_us))
+        self._answers.extend((start, 0, candidates, 0, history, unknown, 0, decode_ns, reply_ns, elapsed_ns))
 
     def served(self, method: int, counts: Sequence[int], sum_ns: int) -> None:
         """What the transport has counted so far: calls by `SERVER_BUCKETS_S`, and those above; replaces the last."""

@@ -1,5 +1,6 @@
 """Answers the calls of one RPC: the same three steps, counts, times and refusals as `server.edge`.
 
+    usual:     `server.lane`, in compiled code; the others:
     alone:     decode → call → encode → counted → sent, one call after another
     together:  decode each → group → call per group → encode → counted → sent, each
 
@@ -44,15 +45,20 @@ class Desk(Generic[RequestT, AnswerT]):
         self._observer = observer
         self._metrics = observer.metrics
         self._front = front
+        self._lanes = served.usual.lanes(self._method, front.respond, observer) if served.usual else None
 
     def answer(self, calls: Sequence[Call]) -> None:
         """End every call, each as soon as its answer is there."""
+        if self._lanes is not None:
+            calls = self._lanes.answer(calls)
         if self._many is None or len(calls) == 1:
             for call in calls:
                 self._answer_alone(call)
         else:
             self._answer_together(calls, self._many)
         self._observer.settle()
+        if self._lanes is not None:
+            self._lanes.settle()
 
     def _answer_alone(self, call: Call) -> None:
         begun = self._begin(call)

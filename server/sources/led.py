@@ -36,6 +36,16 @@ class LedSource:
         self._is_mean = is_mean(encoder)
         self._weighs = encoder.spec.weights is not msgspec.UNSET
 
+    @property
+    def averages(self) -> bool:
+        """Whether the encoder is the plain, unweighted mean."""
+        return self._is_mean and not self._weighs
+
+    @property
+    def max_history(self) -> int:
+        """How many interactions enter the mean, the newest."""
+        return self._encoder.spec.max_history
+
     def serves(self, country: Country) -> bool:
         """Every country has LED."""
         return country.led is not None

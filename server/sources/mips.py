@@ -151,7 +151,7 @@ def _best(space: Space, query: NDArray[np.float32], wanted: int) -> Hits:
     return Hits(space.rows_at(found.rows[0][:wanted]), found.scores[0][:wanted], found.method, "none", fetch)
 
 
-def overfetch(eligible: Eligibility, wanted: int, items: int) -> int:
+def overfetch(eligible: "Counts", wanted: int, items: int) -> int:
     """How many of the best rows to take so that `wanted` of them are eligible but for one time in a thousand.
 
     The share that is eligible leaves wanted / share with a binomial spread; what is likely near the user comes on top.
@@ -162,6 +162,51 @@ def overfetch(eligible: Eligibility, wanted: int, items: int) -> int:
         return items
     spread = 3.0 * math.sqrt(wanted * (1.0 - share))
     return min(math.ceil((wanted + eligible.nearby + spread) / share), wanted + eligible.most_left_out, items)
+
+
+class Counts(Protocol):
+    """How many rows of a country may be answered: the part of `Eligibility` that planning asks."""
+
+    @property
+    def estimate(self) -> int:
+        """See `Eligibility.estimate`."""
+
+    @property
+    def most_left_out(self) -> int:
+        """See `Eligibility.most_left_out`."""
+
+    @property
+    def nearby(self) -> int:
+        """See `Eligibility.nearby`."""
+
+
+class LeftOut(msgspec.Struct, frozen=True):
+    """So many of `items` rows are left out, all of the user's history, whichever they are: what planning asks for."""
+
+    items: int
+    left_out: int
+
+    @property
+    def estimate(self) -> int:
+        """See `Eligibility.estimate`."""
+        return self.items - self.left_out
+
+    @property
+    def most_left_out(self) -> int:
+        """See `Eligibility.most_left_out`."""
+        return self.left_out
+
+    @property
+    def nearby(self) -> int:
+        """See `Eligibility.nearby`."""
+        return self.left_out
+
+
+def planned_fetch(space: Space, wanted: int, left_out: int) -> int:
+    """How many rows are fetched first for a query that leaves out a history of so many; 0 where all are scored."""
+    allowed = LeftOut(space.items, left_out)
+    fetch = space.breadth(overfetch(allowed, wanted, space.items))
+    return 0 if _scan_is_cheaper(space, allowed, fetch) else fetch
 
 
 def _planned(space: Space, number: int, wanted: int, eligible: Eligibility) -> _Pending:
@@ -180,7 +225,7 @@ def _grown(space: Space, short: _Pending, depth: int) -> _Pending:
     return msgspec.structs.replace(short, fetch=fetch, plan="growing", spent=short.spent + short.fetch)
 
 
-def _scan_is_cheaper(space: Space, eligible: Eligibility, fetch: int) -> bool:
+def _scan_is_cheaper(space: Space, eligible: "Counts", fetch: int) -> bool:
     rows = eligible.estimate * space.size / space.items
     if space.graph_ef:
         return rows * _SCAN_NS <= max(fetch, space.graph_ef) * _GRAPH_NS

@@ -1,0 +1,96 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""What usual requests of one country, profile and k share, in compiled code: ids to rows, rows to the user's vector."""
+
+from libc.stdint cimport int32_t, uint8_t, uint64_t
+from libc.string cimport memcpy
+
+from server.lane_wire cimport read_id, shortlist_prefetch
+
+cdef enum:
+    LINE = 64  # bytes that memory gives at once
+
+cdef uint64_t MULTIPLIER = 0x9E3779B97F4A7C15  # that of index_store.id_table
+
+
+cdef class Lane:
+    """What requests share that differ in their histories only.
+
+    k: how many candidates. excludes: whether the history's own items are left out. max_history: how many interactions
+    enter the mean. search: `Index.search` over the country's `[v_i, b_i]`, (N, D), rows in one piece. depth: how many
+    rows to fetch, by how many are left out; 0 where that is not the lane's to answer. kind, start: of the source's run
+    and of the country in `WorkerMetrics`. head, report_head, report_end, tail: the serialised fields that every reply
+    has, before, in, and after the source's report; report_end by the search's method.
+    """
+
+    def __init__(self, country, profile, int k, *, bint excludes, int max_history, search, depth, int kind, int start,
+                 head, report_head, report_end, tail):
+        self.country, self.profile, self.k, self.excludes = country, profile, k, excludes
+        self.max_history, self.search, self.depth, self.report_end = max_history, search, depth, report_end
+        self.kind, self.start = kind, start
+        self.head, self.report_head, self.tail = head, report_head, tail
+        self.depths, self.report_ends = {}, {}
+        self._point_at(country.catalog, country.led.vectors)
+
+    cdef _point_at(self, catalog, const float[:, :] vectors):
+        table = catalog.id_table
+        cdef const int32_t[::1] begins = table.begins
+        cdef const int32_t[::1] rows = table.ordered_rows
+        cdef const uint64_t[::1] products = table.products
+        cdef const uint64_t[::1] item_ids = catalog.item_ids
+        if vectors.strides[1] != sizeof(float):
+            raise ValueError("expected vectors whose rows are in one piece")
+        self.kept = (begins, rows, products, item_ids, vectors)
+        self.begins, self.rows, self.products = &begins[0], &rows[0], &products[0]
+        self.item_ids, self.vectors = &item_ids[0], <const char *> &vectors[0, 0]
+        self.shift, self.width, self.items = table.shift, table.width, <int> item_ids.shape[0]
+        self.stride, self.dim = vectors.strides[0], <int> vectors.shape[1]
+
+    cdef int fetch(self, int left_out) except -1:
+        """How many rows to fetch where so many are left out; 0 if that is not ours to answer."""
+        found = self.depths.get(left_out)
+        if found is None:
+            found = self.depths[left_out] = self.depth(left_out)
+        return found
+
+    cdef bytes report_end_of(self, method):
+        found = self.report_ends.get(method)
+        if found is None:
+            found = self.report_ends[method] = self.report_end(method)
+        return found
+
+    cdef int look_up(self, const uint8_t *records, int count, int size, int32_t *rows) noexcept:
+        """Find the rows of the records' ids, of those that the catalogue has; how many these are."""
+        cdef int place, known = 0
+        for place in range(count):
+            rows[known] = self.row_of(read_id(records + place * size))
+            known += rows[known] >= 0
+        return known
+
+    cdef int row_of(self, uint64_t item_id) noexcept:
+        """Look an id up as `index_store.id_table.IdTable.rows` does; -1 = not in the catalogue."""
+        cdef uint64_t product = item_id * MULTIPLIER
+        cdef int place = self.begins[product >> self.shift]
+        cdef int end = min(place + self.width, self.items)
+        while place < end:
+            if self.products[place] == product:
+                return self.rows[place]
+            place += 1
+        return -1
+
+    cdef void average(self, const int32_t *rows, int count, float *user) noexcept:
+        """Write `[mean(v_h), 1]` of a history's newest rows: sums in the order of `models.led.mean_users`."""
+        cdef int place, column, first = max(count - self.max_history, 0)
+        cdef Py_ssize_t byte
+        cdef const float *vector
+        cdef float length = count - first
+        for place in range(first, count):
+            for byte in range(0, self.dim * sizeof(float), LINE):
+                shortlist_prefetch(self.vectors + rows[place] * self.stride + byte)
+        memcpy(user, self.vectors + rows[first] * self.stride, self.dim * sizeof(float))
+        for place in range(first + 1, count):
+            vector = <const float *> (self.vectors + rows[place] * self.stride)
+            for column in range(self.dim):
+                user[column] += vector[column]
+        for column in range(self.dim):
+            user[column] /= length
+        user[self.dim - 1] = 1.0
