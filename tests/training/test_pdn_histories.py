@@ -163,6 +163,7 @@ def test_both_are_drawn(found: PartResult) -> None:
     lengths, popular = found.plots
     assert [len(curve.x) for curve in lengths.curves] == [len(LENGTHS) + 1] * 3 + [1]
     assert lengths.curves[-1].x == (len(LENGTHS),)
+    assert lengths.x_names == found.tables[0].columns
     assert [curve.label for curve in popular.curves] == ["PDN", "EASE (lambda 5)", "popularity"]
     assert all(1 <= place <= 10 for curve in popular.curves for place in curve.x)
 

@@ -38,9 +38,9 @@ AHEAD = "The same users: mean of PDN's value less EASE's, user by user; an inter
 REMARKS = (
     "Told nothing, PDN has no path, and factors of 0 weigh all items alike: all are level, as they are for EASE.",
     "Equal scores count as ranked before the target, so that level items are no answer at all.",
-    "The service answers a user of whom it knows no item by popularity: that row is what a new user gets.",
-    "A direct net of factors takes nothing from profiles; they tell of a new user's triggers, and there are none.",
-    "Of who is told 10 items or fewer, training knows nobody as active: TrigNet's embedding of it is where it began.",
+    "The service answers a user of whom it knows no item by popularity: popularity's row is what a new user gets.",
+    "A direct net of factors takes nothing from profiles, so that they tell nothing of a user without triggers.",
+    "Training has nobody with 10 items or fewer: for who is told so few, TrigNet's embedding of activity is untrained.",
 )
 
 Measured = tuple[Cell | None, ...]
@@ -123,7 +123,8 @@ def _by_length(told: Mapping[str, Mapping[str, Ranks]], known: Mapping[str, Rank
     cells = {name: measured(name) for name in names} | by_id
     note = PROTOCOL + TOLD.format(least=int(np.diff(test.history.indptr).min()), known=KNOWN)
     tables = _tables("By length of the history", note, tuple(told), cells, measured(ours, theirs))
-    return tables, _plot("pdn-history-length", tables[0].title, f"items told: {', '.join(told)}", cells)
+    plot = _plot("pdn-history-length", "by length of the history", "items told", cells)
+    return tables, msgspec.structs.replace(plot, x_names=tuple(told))
 
 
 def _by_decile(whole: Mapping[str, Ranks], test: Cases, seed: int) -> Shown:
@@ -144,7 +145,7 @@ def _by_decile(whole: Mapping[str, Ranks], test: Cases, seed: int) -> Shown:
     note = PROTOCOL + BY_DECILE.format(items=len(counts), wanted=sizes)
     columns = tuple(str(group + 1) for group in range(DECILES))
     tables = _tables("By popularity of the movie", note, columns, cells, measured(ours, theirs))
-    return tables, _plot("pdn-popularity", tables[0].title, "popularity decile", cells, first=1)
+    return tables, _plot("pdn-popularity", "by popularity of the movie", "popularity decile", cells, first=1)
 
 
 def _tables(
@@ -161,7 +162,8 @@ def _plot(name: str, title: str, x_label: str, cells: Cells, first: int = 0) -> 
     for method, measures in cells.items():
         shown = {at: cell for at, cell in enumerate(measures[PLOTTED], first) if cell is not None}
         curves.append(curve(method, shown, list(shown.values())))
-    return Plot(name, title, x_label, COLUMNS[PLOTTED], curves=tuple(curves))
+    measure = COLUMNS[PLOTTED]
+    return Plot(name, f"{measure}, {title}", x_label, measure, curves=tuple(curves))
 
 
 SETTINGS = Settings()
