@@ -80,12 +80,12 @@ cdef class Lane:
     cdef void average(self, const int32_t *rows, int count, float *user) noexcept:
         """Write `[mean(v_h), 1]` of a history's newest rows: sums in the order of `models.led.mean_users`."""
         cdef int place, column, first = max(count - self.max_history, 0)
-        cdef Py_ssize_t byte
+        cdef Py_ssize_t line
         cdef const float *vector
         cdef float length = count - first
         for place in range(first, count):
-            for byte in range(0, self.dim * sizeof(float), LINE):
-                shortlist_prefetch(self.vectors + rows[place] * self.stride + byte)
+            for line in range((self.dim * sizeof(float) + LINE - 1) // LINE):
+                shortlist_prefetch(self.vectors + rows[place] * self.stride + line * LINE)
         memcpy(user, self.vectors + rows[first] * self.stride, self.dim * sizeof(float))
         for place in range(first + 1, count):
             vector = <const float *> (self.vectors + rows[place] * self.stride)
