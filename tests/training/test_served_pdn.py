@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -14,9 +15,12 @@ from models.encoder import OnnxEncoder
 from models.features import Transforms, UserContext
 from models.pdn import direct_inputs, triggers_of, trignet_inputs
 from shortlist_training.config_sources import ContentSettings, PdnSettings, UserSettings
+from shortlist_training.errors import DataError
 from shortlist_training.histories import fold_in_users
 from shortlist_training.pdn.serving_candidates import (
     LEAST_COSINE,
+    LEAST_WEIGHT,
+    STATISTICS,
     CandidatePairs,
     Cooccurrence,
     candidate_pairs,
@@ -27,6 +31,7 @@ from shortlist_training.pdn.serving_index import GreedyScorer, PathIndex, Served
 from shortlist_training.pdn.serving_model import ServedPdn, cross_entropy
 from shortlist_training.pdn.serving_train import Batch, Views, epoch_batches, make_views, scores, train_pdn
 from shortlist_training.sources.content import ItemContent, item_content
+from shortlist_training.sources.pdn import PdnSource
 from shortlist_training.sources.ranking import measured
 from shortlist_training.timelines import incidence
 from shortlist_training.user_features import learn_transforms
@@ -101,6 +106,42 @@ def test_candidates_of_the_log_are_counted_like_one_by_one(seed: int, users: int
     assert found.keys() == expected.keys() or len(found) == len(expected)  # equal cosines may differ in the last bit
     for pair in found.keys() & expected.keys():
         np.testing.assert_allclose(found[pair], expected[pair], atol=0.01)
+
+
+def test_eases_weight_is_one_more_statistic() -> None:
+    """b_ji of EASE's closed form over the whole log, also where rows are only some items; the others are as before."""
+    rng = np.random.default_rng(3)
+    owned = (rng.random((40, 6)) < 0.4).astype(np.float64)
+    rows = np.array([0, 2, 3, 5])
+    half = owned[:20]
+    for history, scale in ((owned, 1.0), (half, 2.0)):
+        log = Cooccurrence(sp.csr_matrix(history), 0.5, scale, ease_lambda=8.0)
+        with_ease = pairs_of(candidate_pairs(log, NO_PROFILES, rows, 3, 0))
+        without = pairs_of(candidate_pairs(Cooccurrence(sp.csr_matrix(history), 0.5, scale), NO_PROFILES, rows, 3, 0))
+        precision = np.linalg.inv(history.T @ history + 8.0 / scale * np.eye(6))
+        assert with_ease.keys() == without.keys() != set()
+        for (j, i), values in with_ease.items():
+            weight = -precision[rows[j], rows[i]] / precision[rows[i], rows[i]]
+            assert values[-1] == pytest.approx(math.copysign(math.log1p(abs(weight) / LEAST_WEIGHT), weight), abs=0.01)
+            assert values[:-1] == without[j, i]
+
+
+def test_pdn_trains_with_eases_weight_and_says_where_it_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The weight is one more input of SimNet; a catalogue too large for EASE is refused by the setting's name."""
+    how = msgspec.structs.replace(SETTINGS, ease_lambda=10.0, epochs=1)
+    found = make_views(WORLD.histories, content(), how, 0, lambda _: None)
+    assert found.everybody.statistics.shape[1] == len(STATISTICS) + 1
+    validation = fold_in_users(WORLD.histories, "validation", 0.6, 0)
+    model, epochs = train_pdn(WORLD.histories, content(), TRANSFORMS, found, validation, how, 0, lambda _: None)
+    assert math.isfinite(epochs[-1].loss)
+    weights = {name: values.numpy() for name, values in model.state_dict().items()}
+    source = PdnSource.load(WORLD, TRANSFORMS, how, weights, 0)
+    np.testing.assert_array_equal(
+        source.index(np.arange(ITEMS), 6).neighbours, path_index(model, found.everybody, np.arange(ITEMS), 6).neighbours
+    )
+    monkeypatch.setattr("shortlist_training.pdn.serving_train.EASE_MOST_ITEMS", ITEMS - 1)
+    with pytest.raises(DataError, match=f"pdn.ease_lambda: .* {ITEMS} items are more than {ITEMS - 1}"):
+        make_views(WORLD.histories, content(), how, 0, lambda _: None)
 
 
 def test_alike_items_are_candidates_without_a_log() -> None:

@@ -72,6 +72,9 @@ class TwoTowerSettings(Section, frozen=True):
     users: UserSettings = UserSettings()
 
 
+EASE_MOST_ITEMS = 10_000
+
+
 class PdnSettings(Section, frozen=True):
     """The path-based deep network (Li et al. 2021), without user ids.
 
@@ -80,7 +83,8 @@ class PdnSettings(Section, frozen=True):
     m of greedy retrieval; report.md says what other k and m lose. statistic_power: SimNet begins at this power of the
     co-occurrence. pool: target items of a training step, drawn uniformly beside the batch's own; each positive weighs
     as much as all its user's negatives. max_history: of a history in training. activity_power: a user's part in a
-    statistic is n_u^-activity_power.
+    statistic is n_u^-activity_power. ease_lambda: of EASE, whose weight is then one more statistic of a pair; 0 leaves
+    it out. It needs a dense items x items matrix, so more than `EASE_MOST_ITEMS` items are refused with it.
     """
 
     enabled: bool = True
@@ -94,6 +98,7 @@ class PdnSettings(Section, frozen=True):
     triggers: Positive = 80
     statistic_power: PositiveFloat = 2.0
     activity_power: Annotated[float, msgspec.Meta(ge=0.0)] = 0.5
+    ease_lambda: Annotated[float, msgspec.Meta(ge=0.0)] = 0.0
     pool: Positive = 256
     max_targets: Positive = 20
     max_history: Positive = 100

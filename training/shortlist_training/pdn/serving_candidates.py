@@ -16,10 +16,12 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from shortlist_training.baselines import ease, gram
 from shortlist_training.timelines import Rows
 
 BLOCK = 512
 LEAST_COSINE = 1e-4
+LEAST_WEIGHT = 1e-3
 STATISTICS = ("log cosine", "log count", "lift", "alike", "together", "log popularity")
 _COMMON = 0.05  # words in a larger share of titles say nothing of two items
 
@@ -28,8 +30,9 @@ _COMMON = 0.05  # words in a larger share of titles say nothing of two items
 class CandidatePairs:
     """Pairs (trigger j, target i): trigger j's are indptr[j]:indptr[j + 1] of targets (n,) int64, ascending.
 
-    statistics: (n, 6) float16, `STATISTICS`: log(cosine / LEAST_COSINE), log(1 + count), log of the lift, cosine of the
-    content, 1 where somebody has both, log(1 + the target's count). The first three are 0 where nobody has. items: I.
+    statistics: (n, s) float16, `STATISTICS`: log(cosine / LEAST_COSINE), log(1 + count), log of the lift, cosine of the
+    content, 1 where somebody has both, log(1 + the target's count). The first three are 0 where nobody has. With
+    `ease_lambda` EASE's weight is one more. items: I.
     """
 
     indptr: Rows
@@ -57,10 +60,14 @@ class Cooccurrence:
 
     history: (U, I) incidence. A user weighs n_u^-activity_power in a cosine, once for each of the two items: who has
     nearly everything says little of any pair. scale: users of the whole log / U, so that counts of folds compare.
+    ease_lambda: of EASE over the whole log; 0 leaves EASE out.
     """
 
-    def __init__(self, history: sp.csr_matrix, activity_power: float, scale: float = 1.0) -> None:
+    def __init__(
+        self, history: sp.csr_matrix, activity_power: float, scale: float = 1.0, ease_lambda: float = 0.0
+    ) -> None:
         lengths = np.maximum(np.diff(history.indptr), 1).astype(np.float64)
+        self.ease_lambda = ease_lambda
         self._users = history.shape[0]
         self._scale = scale
         self._by_item = history.T.tocsr().astype(np.float64)
@@ -72,6 +79,19 @@ class Cooccurrence:
     def popularity(self, items: Rows) -> NDArray[np.float32]:
         """Give the log of 1 + how many users of the whole log would have each item: (n,) float32."""
         found: NDArray[np.float32] = np.log1p(self._count[items] * self._scale).astype(np.float32)
+        return found
+
+    @cached_property
+    def _ease(self) -> NDArray[np.float32]:
+        return ease(gram(self._history), self.ease_lambda / self._scale)
+
+    def ease(self, triggers: Rows, targets: Rows) -> NDArray[np.float32]:
+        """Give b_ji, what EASE adds for a target to whom has the trigger, as sign(b) log(1 + |b| / LEAST_WEIGHT): (n,).
+
+        The first call solves EASE for all items: dense, quadratic in memory and cubic in time.
+        """
+        weight = self._ease[triggers, targets]
+        found: NDArray[np.float32] = np.sign(weight) * np.log1p(np.abs(weight) / LEAST_WEIGHT)
         return found
 
     def block(self, triggers: Rows, targets: Rows) -> tuple[Rows, Rows, NDArray[np.float32]]:
@@ -90,6 +110,11 @@ class Cooccurrence:
         )
         kept = j != i
         return place[kept], counted.indices[kept].astype(np.int64), found[kept].astype(np.float32)
+
+
+def number_of_statistics(ease_lambda: float) -> int:
+    """Count what is known of a pair, with EASE's weight or (0) without."""
+    return len(STATISTICS) + bool(ease_lambda)
 
 
 def profile_matrix(words: NDArray[np.int64] | None, category: NDArray[np.int64] | None, items: int) -> sp.csr_matrix:
@@ -155,13 +180,16 @@ def _blocks(
             keys[_top(place, found[:, 0], by_log)],
             alike_keys[_top(alike_place[other], likeness, by_profile)],
         )
-        statistics = np.zeros((len(chosen), len(STATISTICS)), dtype=np.float16)
+        statistics = np.zeros((len(chosen), number_of_statistics(log.ease_lambda)), dtype=np.float16)
         at, has = _find(keys, chosen)
         statistics[has, :3] = found[at]
         statistics[has, 4] = 1.0
         at, has = _find(alike_keys, chosen)
         statistics[has, 3] = likeness[at]
-        statistics[:, 5] = log.popularity(rows[chosen % len(rows)])
+        targets = rows[chosen % len(rows)]
+        statistics[:, 5] = log.popularity(targets)
+        if log.ease_lambda:
+            statistics[:, -1] = log.ease(rows[start + chosen // len(rows)], targets)
         lengths = np.bincount(chosen // len(rows), minlength=part.stop - part.start)
         yield lengths, chosen % len(rows), statistics
 

@@ -15,7 +15,7 @@ from models.features import FeatureTransform
 from models.interactions import InteractionType
 from models.pdn import COUNT_CODES, POSITION_CODES
 from shortlist_training.config_sources import PdnSettings
-from shortlist_training.pdn.serving_candidates import LEAST_COSINE, STATISTICS
+from shortlist_training.pdn.serving_candidates import LEAST_COSINE, number_of_statistics
 from shortlist_training.sources.content import ItemContent, ItemEncoder
 from shortlist_training.sources.people import UserEncoder, dense
 
@@ -84,7 +84,7 @@ class SimNet(nn.Module):
         super().__init__()
         self.trigger = nn.Linear(item_width, settings.hidden)
         self.target = nn.Linear(item_width, settings.hidden, bias=False)
-        self.pair = nn.Linear(len(STATISTICS), settings.hidden, bias=False)
+        self.pair = nn.Linear(number_of_statistics(settings.ease_lambda), settings.hidden, bias=False)
         self.out = nn.Linear(settings.hidden, 1)
         with torch.no_grad():
             self.pair.weight[0] = 0.0
@@ -96,7 +96,7 @@ class SimNet(nn.Module):
             self.out.weight[0, 0] = 1.0
 
     def forward(self, trigger: Tensor, target: Tensor, statistics: Tensor) -> Tensor:
-        """Relate n pairs, given both items' shares of the first layer (n, hidden) and the statistics (n, 6): (n,)."""
+        """Relate n pairs, given both items' shares of the first layer (n, hidden) and the statistics (n, s): (n,)."""
         related: Tensor = self.out(functional.leaky_relu(trigger + target + self.pair(statistics))).squeeze(-1)
         return related
 

@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from models.features import FeatureTransform, Transforms
 from models.pdn import count_codes, position_codes, triggers_of
-from shortlist_training.config_sources import PdnSettings
+from shortlist_training.config_sources import EASE_MOST_ITEMS, PdnSettings
+from shortlist_training.errors import DataError
 from shortlist_training.histories import HeldOut, Histories, History
 from shortlist_training.metrics import SELECTION
 from shortlist_training.pdn.serving_candidates import CandidatePairs, Cooccurrence, candidate_pairs, profile_matrix
@@ -43,7 +44,7 @@ class Batch:
 
     features: (B,) each. triggers, owner, types, counts, positions: (L,). place: (M,) each path's pair of `pairs`; line:
     (M,) its trigger's place in (L,); cell: (M,) the user's place * P + the target's. label, weight: (B, P).
-    pairs: triggers and targets (n,) rows, statistics (n, 6) float32.
+    pairs: triggers and targets (n,) rows, statistics (n, s) float32.
     """
 
     features: dict[str, Tensor]
@@ -64,7 +65,13 @@ class Batch:
 def make_views(
     histories: Histories, content: ItemContent, settings: PdnSettings, seed: int, on_view: Callable[[int], None]
 ) -> Views:
-    """Choose candidate pairs for each fold and for serving."""
+    """Choose candidate pairs for each fold and for serving. `DataError` if EASE is wanted of too many items."""
+    if settings.ease_lambda and histories.items > EASE_MOST_ITEMS:
+        message = (
+            f"pdn.ease_lambda: EASE needs a dense matrix of items x items, and {histories.items:,} items are more than "
+            f"{EASE_MOST_ITEMS:,}; set it to 0"
+        )
+        raise DataError(message)
     users = usable(histories.training())
     fold = np.random.default_rng(seed).permutation(np.arange(len(users)) % settings.folds).astype(np.int64)
     owned = incidence([np.unique(history.rows) for history in users], histories.items)
@@ -73,7 +80,8 @@ def make_views(
 
     def view(part: sp.csr_matrix, number: int) -> CandidatePairs:
         on_view(number)
-        log = Cooccurrence(part, settings.activity_power, owned.shape[0] / max(part.shape[0], 1))
+        scale = owned.shape[0] / max(part.shape[0], 1)
+        log = Cooccurrence(part, settings.activity_power, scale, settings.ease_lambda)
         return candidate_pairs(log, profiles, rows, settings.by_log, settings.by_profile)
 
     held_out = [view(owned[fold != number], number) for number in range(settings.folds)]

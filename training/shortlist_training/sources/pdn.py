@@ -65,7 +65,7 @@ class PdnSource:
 
     @cached_property
     def _log(self) -> Cooccurrence:
-        return Cooccurrence(self.owned, self.settings.activity_power)
+        return Cooccurrence(self.owned, self.settings.activity_power, ease_lambda=self.settings.ease_lambda)
 
     @cached_property
     def _profiles(self) -> sp.csr_matrix:
