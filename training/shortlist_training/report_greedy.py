@@ -37,14 +37,22 @@ def greedy_markdown(validation: GreedyReport, test: GreedyReport | None) -> list
 
 def greedy_plot(report: GreedyReport) -> Plot:
     """Draw a curve over m for each k."""
+    triggers = sorted({one.triggers for one in report.losses})
     curves = []
     for k in sorted({one.neighbours for one in report.losses}):
         found = sorted((one for one in report.losses if one.neighbours == k), key=lambda one: one.triggers)
         mean, low, high = (
             tuple(100.0 * getattr(one.lost, bound) for one in found) for bound in ("mean", "low", "high")
         )
-        curves.append(Curve(f"k {k}", tuple(float(one.triggers) for one in found), mean, low, high))
-    return Plot(GREEDY_PLOT, _TITLE, "m, triggers that are followed", "lost, %", log_x=True, curves=tuple(curves))
+        curves.append(Curve(f"k {k}", tuple(map(float, range(len(found)))), mean, low, high))
+    return Plot(
+        GREEDY_PLOT,
+        _TITLE,
+        "m, triggers that are followed",
+        "lost, %",
+        curves=tuple(curves),
+        x_names=tuple(map(str, triggers)),
+    )
 
 
 def _lost(score: Score) -> str:
