@@ -86,7 +86,7 @@ class Bench:
     _settled_ns = 0
 
     def _record(self, calls: int) -> None:
-        """As `server.native.desk` does, in groups."""
+        """As `server.desk` does, in groups."""
         metrics, observer, origin = self._metrics, self._observer, self._origin
         decode_ns, reply_ns, elapsed_ns = _TIMES_NS
         for start in range(0, calls, _GROUP):

@@ -1,6 +1,6 @@
 """`python -m loadtest.bench_request`: what each step of a `Retrieve` costs in process, microseconds of CPU.
 
-One thread, one synthetic country (`loadtest.synthetic`), the very desk that answers calls of the native transport, and
+One thread, one synthetic country (`loadtest.synthetic`), the very desk that answers calls, and
 a front that only takes the reply: all that a call costs a worker but for HTTP/2. Each step is timed by a clock around
 its functions, less the steps within them and less the clock. "tax" is the call less encode and search. Medians of
 single calls, each with another history, so that caches are as cold as the catalogue's size makes them.
@@ -27,9 +27,9 @@ from loadtest.synthetic import SyntheticItems, synthetic_world
 from loadtest.synthetic_encoders import synthetic_encoders
 from protos.retrieval.v1 import retrieval_pb2 as pb
 from server.board import Board
+from server.desk import Desk
 from server.limits import Limits
-from server.native.call import Call
-from server.native.desk import Desk
+from server.native.call import Call, Front
 from server.observe import Observer, record_answer
 from server.profiles import Profile, SourceName, SourceSetting
 from server.retrieval import Retriever
@@ -91,9 +91,9 @@ class Bench:
         retriever = Retriever(cast("Any", bundle), synthetic_encoders(), profiles)
         rpc = Retrieve(retriever, "2026-01-01T00-00-00Z", Limits(max_k=1000, max_history=500))
         observer = Observer(WorkerMetrics(Board.create(1).slot(0)))
-        front = SimpleNamespace(respond=lambda _, reply: len(reply), fail=_refused)
+        self._front = cast("Front", SimpleNamespace(respond=lambda _, reply: len(reply), fail=_refused))
         served = Served("Retrieve", rpc, record_answer)
-        self._desk = Desk(served, observer, cast("Any", front))
+        self._desk = Desk(served, observer)
 
     def steps(self, requests: Sequence[bytes]) -> dict[str, float]:
         """Median microseconds of each step over the requests but the first few."""
@@ -107,7 +107,7 @@ class Bench:
     def _timed(self, raw: bytes) -> float:
         """One call's CPU, microseconds."""
         started = time.thread_time_ns()
-        self._desk.answer([Call(0, raw, _FOREVER_NS)])
+        self._desk.answer([Call(self._front, 0, raw, _FOREVER_NS)])
         return (time.thread_time_ns() - started) / 1000
 
 

@@ -1,8 +1,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from server.desk import Call
 from server.lane import Lane
-from server.native.call import Call
 from server.observe import Observed, Observer
 
 class Lanes:
@@ -11,7 +11,6 @@ class Lanes:
         find: Callable[[bytes], Lane | None],
         longest_history: int,
         method: int,
-        respond: Callable[[int, bytes], bool],
         observer: Observer,
         describe: Callable[..., Observed[Any, Any]],
     ) -> None: ...

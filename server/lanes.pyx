@@ -71,20 +71,19 @@ cdef class Lanes:
     """Answers the usual calls and gives the others back. Lives on one thread.
 
     find: the lane of a request whose history is cut out, None if it is not usual; asked once for each. longest_history:
-    interactions that a request may have. method: in `METHODS`. respond: sends a reply by its call's id. describe: tells
-    of a call that was answered, for watchers.
+    interactions that a request may have. method: in `METHODS`. describe: tells of a call that was answered, for watchers.
     """
 
-    cdef object find, respond, metrics, observer, describe
+    cdef object find, metrics, observer, describe
     cdef int method, longest_history
     cdef dict lanes, groups
     cdef list done
     cdef object kept
     cdef int32_t *rows
 
-    def __init__(self, find, int longest_history, int method, respond, observer, describe):
+    def __init__(self, find, int longest_history, int method, observer, describe):
         cdef int32_t[::1] rows = np.empty(longest_history + 1, dtype=np.int32)
-        self.find, self.longest_history, self.method, self.respond = find, longest_history, method, respond
+        self.find, self.longest_history, self.method = find, longest_history, method
         self.observer, self.metrics, self.describe = observer, observer.metrics, describe
         self.lanes, self.groups, self.done = {}, {}, []
         self.kept, self.rows = rows, &rows[0]
@@ -216,7 +215,7 @@ cdef class Lanes:
             if reply is None:
                 others.append(each.call)
             else:
-                self.respond(each.call.call_id, reply)
+                each.call.reply(reply)
                 self.done.append(each)
 
     cdef bytes _written(self, _Taken each, const int64_t *rows, const float *scores, Py_ssize_t there):

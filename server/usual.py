@@ -42,13 +42,13 @@ class Usual:
         self._version = bundle_version
         self._limits = limits
 
-    def lanes(self, method: int, respond: Callable[[int, bytes], bool], observer: Observer) -> Lanes:
+    def lanes(self, method: int, observer: Observer) -> Lanes:
         """Make what answers the usual calls of one RPC, on one thread."""
 
         def find(rest: bytes) -> Lane | None:
             return self._lane(rest, observer)
 
-        return Lanes(find, self._limits.max_history, method, respond, observer, self._observed(method))
+        return Lanes(find, self._limits.max_history, method, observer, self._observed(method))
 
     def _lane(self, rest: bytes, observer: Observer) -> Lane | None:
         try:

@@ -30,11 +30,9 @@ class Front(Protocol):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A unary call whose request is complete. `deadline_ns` and `taken_ns` are of `time.perf_counter_ns`.
+    """A `server.desk.Call` that came by `front`."""
 
-    taken_ns: when it was taken from the front, which does not say when it had come in.
-    """
-
+    front: Front
     call_id: int
     raw: bytes
     deadline_ns: int
@@ -45,9 +43,13 @@ class Call(msgspec.Struct, frozen=True):
         """See `server.observe.Origin`."""
         return self.metadata
 
-    def refuse(self, front: Front, refusal: Refusal) -> None:
+    def reply(self, message: bytes) -> None:
+        """End it with OK."""
+        self.front.respond(self.call_id, message)
+
+    def refuse(self, refusal: Refusal) -> None:
         """End it without a reply."""
-        front.fail(self.call_id, refusal.code.value[0], refusal.text, refusal.trailers)
+        self.front.fail(self.call_id, refusal.code.value[0], refusal.text, refusal.trailers)
 
 
 def deadline_of(details: "CallDetails | None", now_ns: int) -> int:

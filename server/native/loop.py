@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from pygrpc_native import EVENT_CALL, NativeGrpcFront
 
+from server.desk import Desk
 from server.exit_codes import FAILED
 from server.native.call import TOO_MANY, Call, deadline_of, too_large
-from server.native.desk import Desk
 from server.native.served import open_calls
 from server.observe import Observer
 from server.settings import Settings
@@ -44,7 +44,7 @@ class CallLoop:
         self._front = front
         self._max_bytes = settings.max_receive_bytes
         self._max_calls = settings.max_concurrent_rpcs
-        self._desks = [Desk(one, observer, front) for one in served]
+        self._desks = [Desk(one, observer) for one in served]
         self._metrics = observer.metrics
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
@@ -102,18 +102,18 @@ class CallLoop:
         now_ns = time.perf_counter_ns()
         ended = {event[1] for event in events if event[0] != EVENT_CALL}
         admitted: dict[int, list[Call]] = {}
-        places = self._max_calls
+        front, places = self._front, self._max_calls
         for kind, call_id, method, raw, _, details in events:
             if kind != EVENT_CALL or call_id in ended or raw is None:
                 continue
-            call = Call(call_id, raw, deadline_of(details, now_ns), now_ns, details[0] if details else None)
+            call = Call(front, call_id, raw, deadline_of(details, now_ns), now_ns, details[0] if details else None)
             if len(raw) > self._max_bytes:
                 self._metrics.turned_away("too_large")
-                call.refuse(self._front, too_large(len(raw), self._max_bytes))
+                call.refuse(too_large(len(raw), self._max_bytes))
             elif places:
                 places -= 1
                 admitted.setdefault(method, []).append(call)
             else:
                 self._metrics.turned_away("too_many")
-                call.refuse(self._front, TOO_MANY)
+                call.refuse(TOO_MANY)
         return admitted

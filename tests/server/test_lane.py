@@ -18,10 +18,10 @@ from index_store.led import LedShard
 from protos.retrieval.v1 import retrieval_pb2 as pb
 from server.answer import Answer
 from server.board import Board
+from server.desk import Desk
 from server.limits import Limits
 from server.metrics import CODES, COLUMNS, COUNTRY_COLUMNS, HISTOGRAM_SIZE, METHODS, SOURCE_STAGES, SOURCES, STAGES
 from server.native.call import Call, deadline_of
-from server.native.desk import Desk
 from server.observe import Observed, Observer, record_answer
 from server.profiles import DEFAULT_PROFILE, Diversity, Profile, SourceSetting
 from server.query import Query
@@ -108,13 +108,13 @@ def server(world: SmallWorld, *, usual: bool) -> Server:
     many = Many(lambda query: (query.country, query.profile), retriever.answer_batch)
     made = Server(None, observer, board, seen, rpc)  # type: ignore[arg-type] # the desk needs it
     compiled = Usual(retriever, "v1", LIMITS) if usual else None
-    made.desk = Desk(Served("Retrieve", rpc, record_answer, many, compiled), observer, made)
+    made.desk = Desk(Served("Retrieve", rpc, record_answer, many, compiled), observer)
     return made
 
 
-def calls(raws: Sequence[bytes], deadline_ns: int = FAR_NS) -> list[Call]:
+def calls(made: Server, raws: Sequence[bytes], deadline_ns: int = FAR_NS) -> list[Call]:
     """Calls that came in now."""
-    return [Call(number, raw, deadline_ns, time.perf_counter_ns()) for number, raw in enumerate(raws)]
+    return [Call(made, number, raw, deadline_ns, time.perf_counter_ns()) for number, raw in enumerate(raws)]
 
 
 def asked(of: Country, rows: Sequence[int], *, unknown: int = 0, typed: bool = True, **more: Any) -> bytes:  # noqa: ANN401 - fields of a request
@@ -186,15 +186,15 @@ def test_any_request_ends_as_on_the_readable_way(data: st.DataObject, seed: int,
     world = small_world(seed, graph=graph)
     raws = data.draw(st.lists(drawn(seed, graph), min_size=1, max_size=20))
     compiled, readable, together = (server(world, usual=usual) for usual in (True, False, True))
-    for call in calls(raws):
-        compiled.desk.answer([call])
-        readable.desk.answer([call])
-        found, expected = compiled.endings[call.call_id], readable.endings[call.call_id]
+    for number, raw in enumerate(raws):
+        for made in (compiled, readable):
+            made.desk.answer([Call(made, number, raw, FAR_NS, time.perf_counter_ns())])
+        found, expected = compiled.endings[number], readable.endings[number]
         if found[0] or expected[0]:
             assert found == expected
         else:
             assert timeless(found[1]).SerializeToString() == timeless(expected[1]).SerializeToString()
-    together.desk.answer(calls(raws))
+    together.desk.answer(calls(together, raws))
     for number, expected in readable.endings.items():
         assert_alike(together.endings[number], expected)
 
@@ -202,7 +202,7 @@ def test_any_request_ends_as_on_the_readable_way(data: st.DataObject, seed: int,
 def test_a_reply_is_as_long_as_protobuf_would_write_it() -> None:
     """Fields in order, nothing twice, no zeros: what the generated class writes of it is the same bytes."""
     made, country = server(plentiful(), usual=True), plentiful().countries["AA"]
-    made.desk.answer(calls([asked(country, [0, 1], unknown=2, exclude_history=True, k=3)]))
+    made.desk.answer(calls(made, [asked(country, [0, 1], unknown=2, exclude_history=True, k=3)]))
     reply = made.endings[0][1]
     assert isinstance(reply, bytes)
     assert pb.RetrieveResponse.FromString(reply).SerializeToString() == reply
@@ -231,19 +231,19 @@ def test_anything_special_goes_the_readable_way(more: dict[str, Any]) -> None:
     """And what is usual does not."""
     country = plentiful().countries["AA"]
     made = server(plentiful(), usual=True)
-    made.desk.answer(calls([asked(country, [1, 2, 3])]))
+    made.desk.answer(calls(made, [asked(country, [1, 2, 3])]))
     assert made.rpc.decoded == 0
-    made.desk.answer([Call(1, asked(country, [1, 2, 3], **more), FAR_NS)])
+    made.desk.answer([Call(made, 1, asked(country, [1, 2, 3], **more), FAR_NS)])
     assert made.rpc.decoded == 1
 
 
 def test_calls_of_one_lane_are_searched_together() -> None:
     """At most 16 at a time; those that leave out as many items, where the history is left out."""
     made, country = server(plentiful(), usual=True), plentiful().countries["AA"]
-    made.desk.answer(calls([asked(country, [1, 2 + number]) for number in range(20)]))
+    made.desk.answer(calls(made, [asked(country, [1, 2 + number]) for number in range(20)]))
     made.desk.answer(
         [
-            Call(100 + number, asked(country, [1, 2, 3][: 1 + number % 3], exclude_history=True), FAR_NS)
+            Call(made, 100 + number, asked(country, [1, 2, 3][: 1 + number % 3], exclude_history=True), FAR_NS)
             for number in range(9)
         ]
     )
@@ -267,7 +267,7 @@ def test_metrics_are_those_of_the_readable_way() -> None:
 
 
 def _counted(made: Server, raws: Sequence[bytes]) -> dict[str, object]:
-    for call in calls(raws):
+    for call in calls(made, raws):
         made.desk.answer([call])
     made.observer.publish()
     totals = made.board.totals()
@@ -292,7 +292,7 @@ def test_watchers_see_what_the_readable_way_shows_them() -> None:
     raw = asked(world.countries["AA"], [4, 5, 5], unknown=1, exclude_history=True)
     compiled, readable = (server(world, usual=usual) for usual in (True, False))
     for made in (compiled, readable):
-        made.desk.answer(calls([raw]))
+        made.desk.answer(calls(made, [raw]))
     (found,), (expected,) = compiled.seen.calls, readable.seen.calls
     assert isinstance(found.answer, Answer)
     for name in ("rows", "scores", "source_masks"):
@@ -312,13 +312,13 @@ def test_watchers_see_what_the_readable_way_shows_them() -> None:
 def test_a_call_whose_deadline_has_passed_is_not_begun() -> None:
     """Neither when it is taken, nor when its group's turn comes; the others of its group are answered."""
     made, country = server(plentiful(), usual=True), plentiful().countries["AA"]
-    made.desk.answer(calls([asked(country, [1])], deadline_ns=time.perf_counter_ns()))
+    made.desk.answer(calls(made, [asked(country, [1])], deadline_ns=time.perf_counter_ns()))
     assert made.endings[0][0] == CODES.index("DEADLINE_EXCEEDED")
     soon = time.perf_counter_ns() + 2_000_000
-    late = Call(1, asked(country, [1]), soon)
+    late = Call(made, 1, asked(country, [1]), soon)
     # as many as take longer than that to be read, of other lanes
-    others = [Call(2 + number, asked(country, [2], k=1 + number % 40), FAR_NS) for number in range(6_000)]
-    in_time = Call(9_000, asked(country, [3]), FAR_NS)
+    others = [Call(made, 2 + number, asked(country, [2], k=1 + number % 40), FAR_NS) for number in range(6_000)]
+    in_time = Call(made, 9_000, asked(country, [3]), FAR_NS)
     made.desk.answer([late, in_time, *others])
     assert made.endings[1][0] == CODES.index("DEADLINE_EXCEEDED")
     assert {made.endings[each.call_id][0] for each in (in_time, *others)} == {0}
@@ -344,10 +344,10 @@ def test_a_search_that_fails_fails_only_its_calls() -> None:
     world = SmallWorld({"AA": Country("AA", country.catalog, led)}, ("led",), encoders())
     made = server(world, usual=True)
     broken = True
-    made.desk.answer(calls([asked(country, [1]), asked(country, [2])]))
+    made.desk.answer(calls(made, [asked(country, [1]), asked(country, [2])]))
     assert {ending[0] for ending in made.endings.values()} == {CODES.index("INTERNAL")}
     broken = False
-    made.desk.answer([Call(7, asked(country, [3]), FAR_NS)])
+    made.desk.answer([Call(made, 7, asked(country, [3]), FAR_NS)])
     assert made.endings[7][0] == 0
     assert made.rpc.decoded == 2
 
@@ -361,7 +361,7 @@ def test_vectors_whose_rows_are_not_in_one_piece_are_refused() -> None:
     index, entry = world.countries["AA"].led.index, world.countries["AA"].led.entry
     country = Country("AA", catalog, LedShard(entry, vectors, index, np.arange(8)))
     made = server(SmallWorld({"AA": country}, ("led",), encoders()), usual=True)
-    made.desk.answer(calls([asked(country, [1])]))
+    made.desk.answer(calls(made, [asked(country, [1])]))
     assert made.rpc.decoded == 1
 
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.board import Board
+from server.desk import Desk
 from server.metrics import CODES, METHODS
 from server.native.call import Call, deadline_of
-from server.native.desk import Desk
 from server.observe import Observer
 from server.refusals import UnknownCountryError
 from server.transport import Many, Served, choose
@@ -79,9 +79,10 @@ def _end_all(
     front, board, rpc = FakeFront(), Board.create(1), Doubler(short=short)
     many = Many(lambda request: request[0], rpc.call_many) if together else None
     observer = Observer(WorkerMetrics(board.slot(0)))
-    desk = Desk(Served("Retrieve", rpc, None, many), observer, front)
+    desk = Desk(Served("Retrieve", rpc, None, many), observer)
     far = deadline_of(None, 0)
-    desk.answer([Call(number, f"{group}{value}".encode(), far) for number, (group, value) in enumerate(requests)])
+    raws = [f"{group}{value}".encode() for group, value in requests]
+    desk.answer([Call(front, number, raw, far) for number, raw in enumerate(raws)])
     assert sorted(number for number, _ in front.endings) == list(range(len(requests))), "not ended exactly once"
     observer.publish()
     return dict(front.endings), board.totals()[: len(METHODS) * (1 + len(CODES))], rpc
@@ -117,9 +118,9 @@ def test_a_deadline_that_passes_meanwhile_is_not_worked_on() -> None:
         return rpc.call_many(requests)
 
     many = Many(lambda request: request[0], last)
-    desk = Desk(Served("Retrieve", rpc, None, many), Observer(WorkerMetrics(Board.create(1).slot(0))), front)
+    desk = Desk(Served("Retrieve", rpc, None, many), Observer(WorkerMetrics(Board.create(1).slot(0))))
     deadlines = [deadline_of(None, 0)] * 16 + [soon]
-    desk.answer([Call(number, b"a1", deadline) for number, deadline in enumerate(deadlines)])
+    desk.answer([Call(front, number, b"a1", deadline) for number, deadline in enumerate(deadlines)])
     assert [code for _, (code, _) in sorted(front.endings)] == ["OK"] * 16 + ["DEADLINE_EXCEEDED"]
 
 

@@ -1,28 +1,50 @@
-"""Answers the calls of one RPC: the same three steps, counts, times and refusals as `server.edge`.
+"""Answers the calls of one RPC, whatever transport they came by: three steps, and what surrounds them.
 
     usual:     `server.lane`, in compiled code; the others:
     alone:     decode → call → encode → counted → sent, one call after another
     together:  decode each → group → call per group → encode → counted → sent, each
+                 └── any exception → errors.translate → counted → refused
 
 Together is worth it where one call for many costs less than many calls; an RPC says so by its `Many`.
 """
 
 import time
 from collections.abc import Hashable, Sequence
-from typing import Generic
+from typing import Generic, Protocol
 
 import msgspec
 
-from server.errors import DeadlinePassedError, translate
+from server.errors import DeadlinePassedError, Refusal, translate
 from server.metrics import METHODS
-from server.native.call import Call, Front
-from server.observe import Observer
+from server.observe import Observer, Origin
 from server.service import AnswerT, RequestT
 from server.transport import Many, Served
 
 # beyond this many a larger group saves little, and its first call would wait for its last
 _GROUP_AT_MOST = 16
 _now = time.perf_counter_ns
+
+
+class Call(Origin, Protocol):
+    """A unary call whose request is complete; times are those of `time.perf_counter_ns`."""
+
+    @property
+    def raw(self) -> bytes:
+        """The request."""
+
+    @property
+    def deadline_ns(self) -> int:
+        """When nobody waits for the answer any more; far away if it has no deadline."""
+
+    @property
+    def taken_ns(self) -> int:
+        """When it was taken from the transport, which does not say when it had come in."""
+
+    def reply(self, message: bytes) -> None:
+        """End it with OK; nothing happens if the caller has gone."""
+
+    def refuse(self, refusal: Refusal) -> None:
+        """End it without a reply; nothing happens if the caller has gone."""
 
 
 class _Begun(msgspec.Struct, Generic[RequestT], frozen=True):
@@ -37,15 +59,14 @@ class _Begun(msgspec.Struct, Generic[RequestT], frozen=True):
 class Desk(Generic[RequestT, AnswerT]):
     """Lives on the one thread that answers calls."""
 
-    def __init__(self, served: Served[RequestT, AnswerT], observer: Observer, front: Front) -> None:
+    def __init__(self, served: Served[RequestT, AnswerT], observer: Observer) -> None:
         self._rpc = served.rpc
         self._record = served.record
         self._many = served.many
         self._method = METHODS.index(served.name)
         self._observer = observer
         self._metrics = observer.metrics
-        self._front = front
-        self._lanes = served.usual.lanes(self._method, front.respond, observer) if served.usual else None
+        self._lanes = served.usual.lanes(self._method, observer) if served.usual else None
 
     def answer(self, calls: Sequence[Call]) -> None:
         """End every call, each as soon as its answer is there."""
@@ -131,7 +152,7 @@ class Desk(Generic[RequestT, AnswerT]):
             self._refuse(begun.call, begun.started_ns, error)
             return
         ended = _now()
-        self._front.respond(begun.call.call_id, reply)
+        begun.call.reply(reply)
         self._observer.answered(
             self._record,
             self._method,
@@ -145,4 +166,4 @@ class Desk(Generic[RequestT, AnswerT]):
         )
 
     def _refuse(self, call: Call, started_ns: int, error: Exception) -> None:
-        call.refuse(self._front, self._observer.refused(self._method, call, error, started_ns))
+        call.refuse(self._observer.refused(self._method, call, error, started_ns))
