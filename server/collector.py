@@ -83,13 +83,13 @@ def _waiting_families(totals: Sequence[int]) -> Iterator[Metric]:
         start = COLUMNS["server"] + index * histogram_size(SERVER_BUCKETS_S)
         served.add_metric((method,), *_histogram(totals, start, SERVER_BUCKETS_S, _NS))
     yield served
-    behind = "Time behind calls taken from the transport together; native transport only."
+    behind = "Time behind calls taken from the transport together."
     yield _plain("shortlist_queue_seconds", behind, totals, "queue", BUCKETS_S, _NS)
     late = "How late a timer of a worker's event loop came."
     yield _plain("shortlist_loop_lag_seconds", late, totals, "loop_lag", BUCKETS_S, _NS)
-    together = "Waiting Retrieve calls answered in one pass; native transport only."
+    together = "Waiting Retrieve calls answered in one pass."
     yield _plain("shortlist_group_size", together, totals, "group", BATCH_BUCKETS, 1)
-    turned = "Calls refused before a handler saw them; native transport only."
+    turned = "Calls refused before a handler saw them."
     yield _by_label("shortlist_turned_away", turned, totals, "turned_away", "reason", TURNED_AWAY)
     slow = "Calls that took longer than log.slow_ms."
     yield CounterMetricFamily("shortlist_slow_requests", slow, totals[COLUMNS["slow"]])

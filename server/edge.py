@@ -1,27 +1,17 @@
-"""Where bytes come in and go out: the gRPC server, and what surrounds the three steps of each RPC.
+"""The lobby's gRPC server, by grpc.aio: health, reflection, and UNAVAILABLE for every call."""
 
-    bytes → started + deadline → decode → call → encode → counted → bytes
-                                    └── any exception → errors.translate → counted → abort
-
-Handlers take raw bytes and there are no interceptors: grpc.aio awaits each of them for every call.
-"""
-
-import asyncio
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import NoReturn, TypeAlias
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
 
 import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from server.errors import DeadlinePassedError, NotServingError, Refusal, translate
+from server.errors import NotServingError, translate
 from server.health import Health
 from server.metrics import METHODS, SERVICE
-from server.observe import Observer, Record
 from server.process import stop_listening
-from server.service import AnswerT, RequestT, Rpc
 from server.settings import Settings
 
 Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
@@ -33,65 +23,19 @@ _MIN_PING_INTERVAL_MS = 10_000
 _CONNECTION_AGE_GRACE_MS = 30_000
 
 
-def retrieval_handler(
-    name: str,
-    rpc: Rpc[RequestT, AnswerT],
-    observer: Observer,
-    record: Record[RequestT, AnswerT] | None = None,
-) -> Handler:
-    """Wrap the steps of `rpc` into a handler that counts, times and translates; `record` counts its answers."""
-    method = METHODS.index(name)
-    now = time.perf_counter_ns
-
-    async def handle(raw: bytes, context: Context) -> bytes:
-        started = now()
-        observer.metrics.call_started(method)
-        try:
-            remaining_s = context.time_remaining()
-            if remaining_s is not None and remaining_s <= 0:
-                raise DeadlinePassedError  # noqa: TRY301 - all refusals take one way out
-            request = rpc.decode(raw)
-            decoded = now()
-            answer = rpc.call(request)
-            called = now()
-            reply = rpc.encode(request, answer)
-        except Exception as error:  # each has its place in the table of server.errors
-            await _abort(context, observer.refused(method, context, error, started))
-        ended = now()
-        if observer.answered(
-            record, method, context, request, answer, started, decoded - started, ended - called, ended
-        ):
-            # runs when this handler has returned, so the reply goes first
-            asyncio.get_running_loop().call_soon(observer.settle)
-        return reply
-
-    return handle
-
-
-def not_serving_handlers() -> Mapping[str, Handler]:
-    """Answer every RPC with UNAVAILABLE, before a bundle is served."""
-
-    async def handle(raw: bytes, context: Context) -> bytes:
-        del raw
-        await _abort(context, translate(NotServingError()))
-
-    return dict.fromkeys(METHODS, handle)
-
-
 class Edge:
-    """A gRPC server with the retrieval service, standard health and reflection. One per process, after the fork."""
+    """A `server.transport.Transport` before a bundle is served. One per process, after the fork."""
 
-    def __init__(self, settings: Settings, handlers: Mapping[str, Handler]) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._handlers = handlers
 
     async def start(self, address: str, *, serving: bool) -> None:
         """Bind `address` beside the other processes and answer; RuntimeError if it cannot be bound."""
         self._health = Health(SERVICE, serving=serving)
         self._server = grpc.aio.server(
-            options=_channel_options(self._settings), maximum_concurrent_rpcs=self._settings.max_concurrent_rpcs
+            options=channel_options(self._settings), maximum_concurrent_rpcs=self._settings.max_concurrent_rpcs
         )
-        self._server.add_generic_rpc_handlers((_generic_handler(self._handlers),))
+        self._server.add_generic_rpc_handlers((_refusing(),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((SERVICE, _HEALTH_SERVICE, reflection.SERVICE_NAME), self._server)
         self._address = address
@@ -115,18 +59,19 @@ class Edge:
         await self._server.stop(grace_s)
 
 
-async def _abort(context: Context, refusal: Refusal) -> NoReturn:
+async def _refuse(raw: bytes, context: Context) -> bytes:
+    del raw
+    refusal = translate(NotServingError())
     await context.abort(refusal.code, refusal.text, refusal.trailers)
 
 
-def _generic_handler(handlers: Mapping[str, Handler]) -> grpc.GenericRpcHandler:
-    methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
-        name: grpc.unary_unary_rpc_method_handler(handler) for name, handler in handlers.items()
-    }
-    return grpc.method_handlers_generic_handler(SERVICE, methods)
+def _refusing() -> grpc.GenericRpcHandler:
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(_refuse)
+    return grpc.method_handlers_generic_handler(SERVICE, dict.fromkeys(METHODS, handler))
 
 
-def _channel_options(settings: Settings) -> Sequence[tuple[str, int]]:
+def channel_options(settings: Settings) -> Sequence[tuple[str, int]]:
+    """Tell gRPC's core of the settings."""
     options = [
         ("grpc.so_reuseport", 1),
         ("grpc.max_receive_message_length", settings.max_receive_bytes),

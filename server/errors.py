@@ -46,6 +46,11 @@ class Refusal:
     trailers: tuple[tuple[str, str | bytes], ...] = ()
 
 
+# what no handler sees, in grpcio's words
+TOO_MANY = Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!")
+NO_METHOD = Refusal(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+
+
 def translate(error: Exception, request_id: Callable[[], str] = str) -> Refusal:
     """Turn an exception of a handler into the status for its caller.
 

@@ -8,7 +8,7 @@ Without it a load balancer could not tell a server that is loading from one that
 import sys
 
 from server.drain import EndSignals, drain
-from server.edge import Edge, not_serving_handlers
+from server.edge import Edge
 from server.exit_codes import OK
 from server.log import set_up_logging
 from server.loop import run_and_exit
@@ -21,7 +21,7 @@ async def live(plan: LobbyPlan) -> int:
     ends = EndSignals()
     ends.install()
     die_with_parent(plan.parent)
-    edge = Edge(plan.settings, not_serving_handlers())
+    edge = Edge(plan.settings)
     await edge.start(plan.address, serving=False)
     end = await ends.wait()
     await drain(edge, plan.settings, end)

@@ -30,9 +30,9 @@ _LOG = logging.getLogger(__name__)
 
 
 class Origin(Protocol):
-    """Where a call came from: grpcio's context, or the native transport's call."""
+    """Where a call came from, whatever the transport."""
 
-    def invocation_metadata(self) -> Any:  # noqa: ANN401 - grpcio has a class of its own that is as good
+    def invocation_metadata(self) -> Any:  # noqa: ANN401 - each transport has its own
         """The caller's `Metadata`."""
 
 

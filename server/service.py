@@ -1,6 +1,6 @@
 """The RPCs of `retrieval.v1.Retrieval`, each in three steps: decode, call, encode.
 
-`server.edge` runs the steps, times them, counts them and translates what they raise.
+`server.desk` runs the steps, times them, counts them and translates what they raise.
 """
 
 import time

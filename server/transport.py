@@ -1,6 +1,6 @@
 """What carries the calls: the two transports behind one protocol, and the RPCs as both are given them.
 
-    worker → [Served, …] → open_transport → Edge (grpc.aio) or NativeEdge (HTTP/2 outside the GIL)
+    worker → [Served, …] → open_transport → GrpcioEdge (gRPC's C-core) or NativeEdge (HTTP/2 in Rust)
 
 The choice changes what a call costs, not what it says: docs/transports.md has the few differences.
 """
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias
 
-from server.edge import Edge, retrieval_handler
 from server.observe import Observer, Record
 from server.service import AnswerT, RequestT, Rpc
 from server.settings import Settings
@@ -39,7 +38,7 @@ class Transport(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Many(Generic[RequestT, AnswerT]):
-    """How calls that wait together share work. A transport that sees one call at a time has no use for it.
+    """How calls that wait together share work.
 
     Requests for which `group` gives the same can be answered together. `call` answers such requests, in order; if it
     raises, each is called alone instead, to find whose fault it is.
@@ -76,4 +75,6 @@ def open_transport(kind: Kind, settings: Settings, served: Sequence[Served[Any, 
         from server.native.edge import NativeEdge  # noqa: PLC0415 - its package is optional
 
         return NativeEdge(settings, served, observer)
-    return Edge(settings, {one.name: retrieval_handler(one.name, one.rpc, observer, one.record) for one in served})
+    from server.grpcio.edge import GrpcioEdge  # noqa: PLC0415 - it needs what stands above
+
+    return GrpcioEdge(settings, served, observer)

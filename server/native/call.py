@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from pygrpc_native._native import CallDetails  # only its stubs have it
 
 _NEVER_NS = 2**63
-# in grpcio's words, as below
-TOO_MANY = Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!")
 
 
 class Front(Protocol):
@@ -59,6 +57,6 @@ def deadline_of(details: "CallDetails | None", now_ns: int) -> int:
 
 
 def too_large(found: int, limit: int) -> Refusal:
-    """Refuse a message of `found` bytes."""
+    """Refuse a message of `found` bytes, in grpcio's words."""
     text = f"SERVER: Received message larger than max ({found} vs. {limit})"
     return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, text)

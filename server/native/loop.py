@@ -5,8 +5,6 @@
 Nothing waits for a batch to fill: a batch is what came in while the one before was answered.
 """
 
-import logging
-import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -14,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from pygrpc_native import EVENT_CALL, NativeGrpcFront
 
+from server.answering import answering_thread
 from server.desk import Desk
-from server.exit_codes import FAILED
-from server.native.call import TOO_MANY, Call, deadline_of, too_large
+from server.errors import TOO_MANY
+from server.native.call import Call, deadline_of, too_large
 from server.native.served import open_calls
 from server.observe import Observer
 from server.settings import Settings
@@ -25,7 +24,6 @@ from server.transport import Served
 if TYPE_CHECKING:
     from pygrpc_native._native import DetailedEvent  # only its stubs have it
 
-_LOG = logging.getLogger(__name__)
 # more than can wait: every connection may have max_concurrent_rpcs calls open
 _TAKE_AT_MOST = 1 << 16
 # how soon an idle loop hears that the process ends; each round costs some 20 µs of CPU
@@ -47,7 +45,7 @@ class CallLoop:
         self._desks = [Desk(one, observer) for one in served]
         self._metrics = observer.metrics
         self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
+        self._thread = answering_thread(self._run)
 
     def start(self) -> None:
         """Begin to answer."""
@@ -60,16 +58,10 @@ class CallLoop:
         self._front.close()
 
     def _run(self) -> None:
-        try:
-            self._answer_until_ending()
-            self._answer_the_last()
-            # at once: a call that comes in between is lost
-            self._front.close()
-        except BaseException:
-            # a worker that takes calls and never answers is worse than none: its generation replaces it
-            _LOG.exception("the thread that answers calls failed")
-            logging.shutdown()
-            os._exit(FAILED)
+        self._answer_until_ending()
+        self._answer_the_last()
+        # at once: a call that comes in between is lost
+        self._front.close()
 
     def _answer_until_ending(self) -> None:
         receive = self._front.recv_batch_details

@@ -1,42 +1,43 @@
-"""The one place where exceptions become statuses, and the handler around the three steps of an RPC."""
+"""The one place where exceptions become statuses, and the desk around the three steps of an RPC."""
 
-import asyncio
 import logging
+import time
 
 import grpc
 import pytest
 
 from server.board import Board
 from server.collector import BoardCollector
-from server.edge import retrieval_handler
-from server.errors import translate
+from server.desk import Desk
+from server.errors import Refusal, translate
 from server.master_metrics import MasterMetrics
 from server.metrics import CODES
 from server.observe import Observer
 from server.refusals import UnknownCountryError
+from server.request_id import Metadata
+from server.transport import Served
 from server.worker_metrics import WorkerMetrics
 
 
-class _Aborted(Exception):
-    pass
+class _Call:
+    """A call that keeps how it was ended."""
 
+    raw = b"x"
+    taken_ns = 0
 
-class _Context:
-    """What a handler uses of grpc.aio's context."""
+    def __init__(self, remaining_s: float = 60) -> None:
+        self.deadline_ns = time.perf_counter_ns() + int(remaining_s * 1e9)
+        self.replied: bytes | None = None
+        self.refused: Refusal | None = None
 
-    def __init__(self, remaining_s: float | None = None) -> None:
-        self._remaining_s = remaining_s
-        self.refused: tuple[object, ...] = ()
-
-    def time_remaining(self) -> float | None:
-        return self._remaining_s
-
-    def invocation_metadata(self) -> list[tuple[str, str]]:
+    def invocation_metadata(self) -> Metadata:
         return [("x-request-id", "r-7")]
 
-    async def abort(self, *refusal: object) -> None:
+    def reply(self, message: bytes) -> None:
+        self.replied = message
+
+    def refuse(self, refusal: Refusal) -> None:
         self.refused = refusal
-        raise _Aborted
 
 
 class _Rpc:
@@ -68,40 +69,36 @@ def _handled(board: Board) -> dict[str, float]:
     }
 
 
-def _run(rpc: _Rpc, context: _Context) -> tuple[bytes | None, dict[str, float]]:
+def _run(rpc: _Rpc, call: _Call) -> tuple[bytes | None, dict[str, float]]:
     board = Board.create(1)
     observer = Observer(WorkerMetrics(board.slot(0)))
-    handler = retrieval_handler("Retrieve", rpc, observer)
-    try:
-        reply = asyncio.run(handler(b"x", context))  # type: ignore[arg-type] # as much of it as is used
-    except _Aborted:
-        reply = None
-    observer.settle()
+    Desk(Served("Retrieve", rpc), observer).answer([call])
     observer.publish()
-    return reply, _handled(board)
+    return call.replied, _handled(board)
 
 
 def test_a_reply_is_counted_as_ok() -> None:
     """Decode, call, encode, in this order."""
-    assert _run(_Rpc(), _Context()) == (b"xx", {"OK": 1})
+    assert _run(_Rpc(), _Call()) == (b"xx", {"OK": 1})
 
 
 def test_a_bug_is_internal_and_tells_the_caller_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """INTERNAL with a constant text for the caller, the traceback for the log."""
-    context = _Context()
+    call = _Call()
     with caplog.at_level(logging.ERROR):
-        assert _run(_Rpc(ValueError("/secret/path")), context) == (None, {"INTERNAL": 1})
-    assert context.refused == (grpc.StatusCode.INTERNAL, "internal error", (("x-request-id", "r-7"),))
+        assert _run(_Rpc(ValueError("/secret/path")), call) == (None, {"INTERNAL": 1})
+    assert call.refused == Refusal(grpc.StatusCode.INTERNAL, "internal error", (("x-request-id", "r-7"),))
     assert "/secret/path" in caplog.text
     assert "Traceback" in caplog.text
 
 
 def test_nothing_is_done_after_the_deadline() -> None:
     """A call whose time is up is refused before the work."""
-    rpc, context = _Rpc(), _Context(remaining_s=-0.001)
-    assert _run(rpc, context) == (None, {"DEADLINE_EXCEEDED": 1})
+    rpc, call = _Rpc(), _Call(remaining_s=-0.001)
+    assert _run(rpc, call) == (None, {"DEADLINE_EXCEEDED": 1})
     assert not rpc.called
-    assert context.refused[0] == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert call.refused is not None
+    assert call.refused.code == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 def test_at_most_ten_countries_are_listed() -> None:

@@ -279,30 +279,6 @@ def test_a_second_server_does_not_share_the_port(server: RunningServer, start: S
         assert second.wait_for_exit() == exit_codes.PORT_TAKEN
 
 
-def test_too_many_calls_at_once_are_refused(start: Start) -> None:
-    """Over max_concurrent_rpcs the answer is RESOURCE_EXHAUSTED; when one ends, calls are answered again.
-
-    A watch is a call to grpcio only; `tests/transport` has the limit of the native transport.
-    """
-    with start(workers=1, max_concurrent_rpcs=1, transport="grpcio") as server:
-        server.wait_until_serving()
-        with server.channel() as watching, server.channel() as calling:
-            watch = health_pb2_grpc.HealthStub(watching).Watch(health_pb2.HealthCheckRequest(service=""))
-            assert next(watch).status == SERVING
-            with pytest.raises(grpc.RpcError) as caught:
-                call_raw(calling, request().SerializeToString())
-            assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-            watch.cancel()
-
-            def answered() -> bool:
-                try:
-                    return bool(call_raw(calling, request().SerializeToString()))
-                except grpc.RpcError:
-                    return False
-
-            eventually(answered)
-
-
 @pytest.mark.parametrize("host", ["localhost", "0.0.0.0", "::1", "::"])  # noqa: S104 - what operators write
 def test_it_listens_where_it_is_told(start: Start, host: str) -> None:
     """Names, wildcards and IPv6, for calls and for metrics."""

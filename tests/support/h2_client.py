@@ -62,6 +62,8 @@ class H2Client:
 
     def __init__(self, port: int, timeout_s: float = 10) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
+        # as gRPC's clients do: what is sent is in the server's socket at once, where it may be asked to lie unread
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # what is sent may be wrong on purpose
         config = H2Configuration(
             client_side=True,
