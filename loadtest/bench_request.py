@@ -26,15 +26,18 @@ from index_store.country import Country
 from loadtest.synthetic import SyntheticItems, synthetic_world
 from loadtest.synthetic_encoders import synthetic_encoders
 from protos.retrieval.v1 import retrieval_pb2 as pb
+from server.answer import Answer
 from server.board import Board
 from server.desk import Desk
 from server.limits import Limits
 from server.native.call import Call, Front
 from server.observe import Observer, record_answer
 from server.profiles import Profile, SourceName, SourceSetting
+from server.query import Query
 from server.retrieval import Retriever
 from server.service import Retrieve
 from server.transport import Served
+from server.usual import Usual
 from server.worker_metrics import WorkerMetrics
 
 _SOURCES: tuple[SourceName, ...] = ("led", "two_tower", "pdn", "popular")
@@ -73,11 +76,13 @@ def main(
     with console.status("drawing items") as status:
         drawn, country = synthetic_world(items, ef, cache, status.update)
         bench = Bench(country)
-        lines = []
+        lines: list[dict[str, object]] = []
         for source in _SOURCES:
             status.update(f"timing {source}")
             requests = _requests(drawn, country, source, history, calls + _WARM_UP)
             lines.append({"source": source, **bench.steps(requests)})
+            if source == "led":
+                lines.append(bench.compiled(requests, lines[-1]))
     console.print(f"load average {load:.1f} before, {os.getloadavg()[0]:.1f} after; {os.cpu_count()} cores")
     _print(lines, as_json=as_json)
 
@@ -89,11 +94,14 @@ class Bench:
         profiles: dict[str, Profile] = {name: Profile(name, (SourceSetting(name),), "single") for name in _SOURCES}
         bundle = SimpleNamespace(countries={country.code: country}, sources=_SOURCES[:3])
         retriever = Retriever(cast("Any", bundle), synthetic_encoders(), profiles)
-        rpc = Retrieve(retriever, "2026-01-01T00-00-00Z", Limits(max_k=1000, max_history=500))
+        limits = Limits(max_k=1000, max_history=500)
+        rpc = Retrieve(retriever, "2026-01-01T00-00-00Z", limits)
         observer = Observer(WorkerMetrics(Board.create(1).slot(0)))
         self._front = cast("Front", SimpleNamespace(respond=lambda _, reply: len(reply), fail=_refused))
         served = Served("Retrieve", rpc, record_answer)
         self._desk = Desk(served, observer)
+        usual = Usual(retriever, "2026-01-01T00-00-00Z", limits)
+        self._compiled = Desk(Served("Retrieve", rpc, record_answer, usual=usual), observer)
 
     def steps(self, requests: Sequence[bytes]) -> dict[str, float]:
         """Median microseconds of each step over the requests but the first few."""
@@ -104,10 +112,16 @@ class Bench:
         call = float(np.median(whole))
         return {**steps, "call": call, "tax": call - sum(steps[step] for step in _LIMIT)}
 
-    def _timed(self, raw: bytes) -> float:
+    def compiled(self, requests: Sequence[bytes], readable: Mapping[str, object]) -> dict[str, object]:
+        """Median microseconds of calls that compiled code answers; less the readable way's encode and search."""
+        call = float(np.median([self._timed(raw, self._compiled) for raw in requests][_WARM_UP:]))
+        tax = call - sum(cast("float", readable[step]) for step in _LIMIT)
+        return {**dict.fromkeys(readable, "-"), "source": "led, compiled", "call": call, "tax": tax}
+
+    def _timed(self, raw: bytes, desk: Desk[Query, Answer] | None = None) -> float:
         """One call's CPU, microseconds."""
         started = time.thread_time_ns()
-        self._desk.answer([Call(self._front, 0, raw, _FOREVER_NS)])
+        (desk or self._desk).answer([Call(self._front, 0, raw, _FOREVER_NS)])
         return (time.thread_time_ns() - started) / 1000
 
 
