@@ -180,6 +180,14 @@ def test_item_table_and_user_table(shop: Any) -> None:
     assert found.users.to_pyarrow().to_pylist() == [{"user": "c1", "age": 30}]
 
 
+def test_a_column_that_the_user_table_lacks_is_named(shop: Any) -> None:
+    """A feature asked for in users.keep is looked for in the users' own table, whose columns the error lists."""
+    pq.write_table(pa.table({"id": ["c1"], "age": [30]}), shop.folder / "users.parquet")
+    shop.settings["users"] = {"path": "users.parquet", "user": "id", "keep": ["age", "colour"]}
+    with pytest.raises(ConfigError, match=r"users\.keep = 'colour': users\.parquet .* it has id, age"):
+        ingested(shop.load())
+
+
 def test_report_counts_countries_users_and_items(shop: Any) -> None:
     """The report's totals are those of the generated log."""
     report = ingested(shop.load()).report

@@ -274,7 +274,7 @@ def test_greedy_retrieval_is_eq_14(seed: int, most: int) -> None:
 
 
 def test_exported_encoders_serve_what_was_trained(trained: ServedPdn) -> None:
-    """200 triggers of four users in one call, and one trigger of a user of whom nothing is known, within 1e-5."""
+    """200 triggers for each of three users in one call, and one trigger of a user who is not known, within 1e-5."""
     vectors = ServedVectors.of(trained)
     exported = export_pdn(trained, vectors.trigger_vectors, TRANSFORMS, 100, 0)
     encoders = {name: OnnxEncoder.open(one.graph, one.spec) for name, one in exported.items()}
