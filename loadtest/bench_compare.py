@@ -106,10 +106,18 @@ def _worktree(rev: str) -> Iterator[Path]:
     path = (CACHE / "worktree").resolve()
     _git("worktree", "remove", "--force", str(path), check=False)
     _git("worktree", "add", "--detach", str(path), rev)
+    _compile(path)
     try:
         yield path
     finally:
         _git("worktree", "remove", "--force", str(path), check=False)
+
+
+def _compile(code: Path) -> None:
+    """Compile in place what a checkout has to compile: building its wheel does."""
+    if (code / "hatch_build.py").exists():
+        pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
+        subprocess.run([*pip, "--wheel-dir", str(code / "build"), str(code)], check=True)  # noqa: S603 - ours
 
 
 def _git(*arguments: str, check: bool = True) -> None:

@@ -42,7 +42,9 @@ async def live(kind: Kind, address: str, reply_bytes: int) -> int:
     await transport.start(address, serving=True)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
+    publishing = asyncio.create_task(observer.run())
     await ended.wait()
+    publishing.cancel()
     await transport.stop(0.5)
     return 0
 

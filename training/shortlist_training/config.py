@@ -22,6 +22,7 @@ from shortlist_training.config_data import (
     SplitConfig,
     UserTable,
 )
+from shortlist_training.config_errors import with_words
 from shortlist_training.config_models import (
     CooccurrenceConfig,
     LedConfig,
@@ -132,7 +133,7 @@ class LoadedProject(msgspec.Struct, frozen=True):
             source = msgspec.toml.decode(path.read_bytes())
             project = msgspec.convert(source, Project)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            message = f"{path}: {error}"
+            message = f"{path}: {with_words(str(error), Project)}"
             raise ConfigError(message) from error
         return cls(project=project, folder=path.parent, source=source)
 
