@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from index_store.country import Country
 from index_store.index import Neighbours
 from server.answer import Answer, Degradation, Fallback, SourceReport
 from server.decode import decode_query, decode_without_history
@@ -20,6 +21,7 @@ from server.query import Query
 from server.retrieval import Retriever
 from server.sources.mips import Space, planned_fetch
 from server.violations import InvalidRequestError
+from server.worker_metrics import WorkerMetrics
 from server.written import number, text
 
 try:
@@ -30,27 +32,30 @@ except ImportError as error:  # the sources without what is compiled from them
     raise ImportError(message) from error
 
 _SOURCE = "led"
+_MOST_LANES = 1024
 _VERSION, _COUNTRY, _PROFILE = 0x12, 0x3A, 0x42
 _NAME, _CONTRIBUTED, _METHOD, _PLAN, _FOUND = 0x0A, 0x10, 0x2A, 0x32, 0x38
 
 
 class Usual:
-    """Finds lanes in what `retriever` serves."""
+    """Finds lanes in what `retriever` serves. One thread's."""
 
     def __init__(self, retriever: Retriever, bundle_version: str, limits: Limits) -> None:
         self._retriever = retriever
         self._version = bundle_version
         self._limits = limits
+        self._lanes: dict[tuple[str, str, int, bool], Lane] = {}
 
     def lanes(self, method: int, observer: Observer) -> Lanes:
         """Make what answers the usual calls of one RPC, on one thread."""
 
         def find(rest: bytes) -> Lane | None:
-            return self._lane(rest, observer)
+            return self._lane(rest, observer.metrics)
 
         return Lanes(find, self._limits.max_history, method, observer, self._observed(method))
 
-    def _lane(self, rest: bytes, observer: Observer) -> Lane | None:
+    def _lane(self, rest: bytes, metrics: WorkerMetrics) -> Lane | None:
+        """Find the lane of a request without its history; requests that differ in their time share one."""
         try:
             query = decode_without_history(rest, self._limits)
         except InvalidRequestError:  # the readable way says what is wrong, and where
@@ -59,24 +64,32 @@ class Usual:
         if alone is None:
             return None
         country, profile, max_history = alone
-        space = Space.of(country.led, country.catalog.size)
         excludes = query.exclude_history or profile.exclude_history
+        key = country.code, profile.name, query.k, excludes
+        if key not in self._lanes:
+            if len(self._lanes) >= _MOST_LANES:
+                self._lanes.clear()
+            self._lanes[key] = self._made(country, profile.name, query.k, max_history, metrics, excludes=excludes)
+        return self._lanes[key]
+
+    def _made(
+        self, country: Country, profile: str, k: int, max_history: int, metrics: WorkerMetrics, *, excludes: bool
+    ) -> Lane:
         plan = "mask" if excludes else "none"
-        metrics = observer.metrics
         return Lane(
             country,
-            profile.name,
-            query.k,
+            profile,
+            k,
             excludes=excludes,
             max_history=max_history,
             search=country.led.index.search,
-            depth=_depth(space, query.k),
+            depth=_depth(Space.of(country.led, country.catalog.size), k),
             kind=metrics.kind_of(_SOURCE, plan),
             start=metrics.start_of(country.code),
             head=text(_VERSION, self._version),
-            report_head=text(_NAME, _SOURCE) + number(_CONTRIBUTED, query.k),
-            report_end=lambda method: text(_METHOD, method) + text(_PLAN, plan) + number(_FOUND, query.k),
-            tail=text(_COUNTRY, country.code) + text(_PROFILE, profile.name),
+            report_head=text(_NAME, _SOURCE) + number(_CONTRIBUTED, k),
+            report_end=lambda method: text(_METHOD, method) + text(_PLAN, plan) + number(_FOUND, k),
+            tail=text(_COUNTRY, country.code) + text(_PROFILE, profile),
         )
 
     def _observed(self, method: int) -> Callable[..., Observed[Query, Answer]]:

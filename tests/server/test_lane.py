@@ -238,9 +238,10 @@ def test_anything_special_goes_the_readable_way(more: dict[str, Any]) -> None:
 
 
 def test_calls_of_one_lane_are_searched_together() -> None:
-    """At most 16 at a time; those that leave out as many items, where the history is left out."""
+    """At most 16, for whatever time; those that leave out as many items, where the history is left out."""
     made, country = server(plentiful(), usual=True), plentiful().countries["AA"]
-    made.desk.answer(calls(made, [asked(country, [1, 2 + number]) for number in range(20)]))
+    raws = [asked(country, [1, 2 + number], timestamp_ms=1_700_000_000_000 + number) for number in range(20)]
+    made.desk.answer(calls(made, raws))
     made.desk.answer(
         [
             Call(made, 100 + number, asked(country, [1, 2, 3][: 1 + number % 3], exclude_history=True), FAR_NS)
