@@ -14,7 +14,14 @@ import scipy.sparse as sp
 
 from shortlist_training.metrics import deciles
 from shortlist_training.reproduction import led_figures, led_grids, led_models, led_tables, ml1m
-from shortlist_training.reproduction.intervals import change_cell, mean_cell, percent, ratio_cell
+from shortlist_training.reproduction.intervals import (
+    change_cell,
+    change_over_draws_cell,
+    mean_cell,
+    mean_over_draws_cell,
+    percent,
+    ratio_cell,
+)
 from shortlist_training.reproduction.led import PARTS
 from shortlist_training.reproduction.parts import Cell, PartContext, PartResult
 from shortlist_training.timelines import incidence
@@ -68,6 +75,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         "NEGATIVES": (2, 5, 10, 1000),
         "TUNING": {name: msgspec.structs.replace(c, epochs=2) for name, c in led_figures.TUNING.items()},
         "PASSES": 16,
+        "DRAWS": {0.001: 2, 0.01: 3},
     }
     for module in (led_models, led_tables, led_figures):
         for name, value in changes.items():
@@ -141,6 +149,41 @@ def test_intervals_resample_users_in_pairs() -> None:
     assert mean.low is not None
     assert mean.high is not None
     assert mean.low < mean.value < mean.high
+
+
+def test_intervals_over_draws_resample_draws_and_users() -> None:
+    """Whether draws differ or users do, the interval is as wide as that; what is alike in all leaves no doubt."""
+    by_draw = np.repeat(np.array([[0.4], [0.6]] * 10), 30, axis=1)
+    same, users = np.full((20, 30), 0.5), np.tile(np.linspace(0.1, 0.9, 30), (20, 1))
+    assert change_over_draws_cell(same * 1.1, same, 7).low == pytest.approx(10.0)
+    for values in (by_draw, users):
+        change = change_over_draws_cell(values, same, 7)
+        assert change.value == pytest.approx(0.0)
+        assert change.low is not None
+        assert change.high is not None
+        assert change.low < -5 < 5 < change.high
+        mean = mean_over_draws_cell(values, 7)
+        assert mean.low is not None
+        assert mean.low < mean.value == pytest.approx(0.5)
+    assert change_over_draws_cell(users * 2, users, 7).high == pytest.approx(100.0)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_point_of_figure_3_is_the_mean_of_its_draws(context: PartContext) -> None:
+    """Every draw is kept on its own and has other users; the table's cell is the mean over them."""
+    result = led_figures.figure_3(context)
+    (table,) = result.tables
+    assert table.columns[:2] == ("0.1% (1 users, 2 draws)", "1.0% (1 users, 3 draws)")
+    kept = [np.load(context.work / f"random-0.01-draw-{draw}.npz")["recall@50"] for draw in range(3)]
+    assert not (context.work / "random-0.01-draw-3.npz").exists()
+    cell = dict(table.rows)["random"][1]
+    assert isinstance(cell, Cell)
+    assert cell.value == pytest.approx(float(np.mean(kept)))
+    assert "of 3 draws)" in result.remarks[2]
+    assert "draws" not in result.remarks[3]
+    histories = [np.array([user]) for user in range(200)]
+    drawn = [{int(one[0]) for one in led_figures.sample(histories, 0.1, 7 + draw)} for draw in (0, 1)]
+    assert drawn[0] != drawn[1]
 
 
 def test_a_measured_model_is_not_fitted_again(context: PartContext) -> None:

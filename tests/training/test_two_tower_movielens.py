@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from shortlist_training.reproduction import mns_movielens, mns_parts
+from shortlist_training.reproduction import mns_coverage, mns_movielens, mns_parts
 from shortlist_training.reproduction.mns_tables import BATCH_NEGATIVES, MNS, MNS_OF_THE_DAY, SOFTMAX
 from shortlist_training.reproduction.parts import PartContext
 from shortlist_training.two_tower.dataset import DataConfig, item_specs, query_specs
@@ -107,7 +107,51 @@ def test_the_parts_measure_every_sampler(data: Path, monkeypatch: pytest.MonkeyP
     assert swept.plots[0].name == "mns-sweep-movielens"
 
 
+def test_fewer_training_labels_change_nothing_else(data: Path) -> None:
+    """One label in four is left, of all training queries; of one in eight all are among them; counts are of these."""
+    whole = build_movielens(data, DataConfig())
+    few, fewer = (mns_coverage.thinned(whole, keep, 7) for keep in (4, 8))
+    train, others = whole.of("train"), np.flatnonzero(whole.split != "train")
+    labels = len(whole.training_pairs().items)
+    assert (len(few.training_pairs().items), len(fewer.training_pairs().items)) == (labels // 4, -(-labels // 8))
+    assert few.labels[train].multiply(whole.labels[train]).nnz == labels // 4
+    assert fewer.labels.multiply(few.labels).nnz == fewer.labels.nnz
+    np.testing.assert_array_equal(few.labels[others].toarray(), whole.labels[others].toarray())
+    np.testing.assert_array_equal(few.counts, np.bincount(few.training_pairs().items, minlength=ITEMS))
+    assert few.queries is whole.queries
+    assert few.excluded is whole.excluded
+    np.testing.assert_array_equal(mns_coverage.thinned(whole, 1, 7).labels.toarray(), whole.labels.toarray())
+
+
+def test_coverage_sweeps_where_batches_show_little(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each regime has its curve over B' and its differences to B' = 0, the fewest labels table 1 too."""
+    model = ModelConfig(hidden=(8, 4), softmax_hidden=(8, 4), item_dim=4, word_dim=4, small_dim=2)
+    monkeypatch.setattr(mns_coverage, "SETTINGS", replace(mns_movielens.SETTINGS, model=model))
+    regimes = (mns_coverage.Regime(2, 8, 1, 1), mns_coverage.Regime(4, 4, 2, 1))
+    monkeypatch.setattr(mns_coverage, "REGIMES", regimes)
+    monkeypatch.setattr(mns_coverage, "COMPARED", mns_coverage.Regime(2, 8, 1, 1))
+    monkeypatch.setattr(mns_coverage, "TIMES", (0, 1, 2))
+    work = data / "work"
+    work.mkdir()
+    result = mns_coverage.run_coverage(PartContext(data, work, 1, 1, lambda *_: None))
+    coverage, first, differences, second, _, compared, _ = result.tables
+    assert [name for name, _ in coverage.rows] == ["600 labels", "300 labels", "150 labels"]
+    assert [cells[0] for _, cells in first.rows] == ["0", "8", "16"]
+    assert [cells[0] for _, cells in second.rows] == ["0", "4", "8"]
+    assert [name for name, _ in differences.rows] == ["B' = 1 B minus B' = 0", "B' = 2 B minus B' = 0"]
+    assert "150 labels that show" in second.title
+    assert [name for name, _ in compared.rows][1:] == [SOFTMAX, BATCH_NEGATIVES, MNS, MNS_OF_THE_DAY]
+    (plot,) = result.plots
+    assert [len(curve.x) for curve in plot.curves] == [3, 3]
+    assert any("Validation chooses B' =" in said for said in result.remarks)
+    assert sorted(path.name for path in work.iterdir()) == [
+        "one-label-in-2",
+        "one-label-in-2-batch-8",
+        "one-label-in-4-batch-4",
+    ]
+
+
 def test_all_parts_of_both_data_sets_are_listed() -> None:
     """Names are unique and begin with the system's."""
     names = [part.name for part in mns_parts.PARTS]
-    assert names == ["mns/comparison", "mns/sweep", "mns/movielens", "mns/movielens-sweep"]
+    assert names == ["mns/comparison", "mns/sweep", "mns/movielens", "mns/movielens-sweep", "mns/coverage"]

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import msgspec
 
 from shortlist_training.reproduction import ml1m
-from shortlist_training.reproduction.led_figures import NEGATIVES, PASSES, SHARES, TUNING, figure_2, figure_3
+from shortlist_training.reproduction.led_figures import DRAWS, NEGATIVES, PASSES, SHARES, TUNING, figure_2, figure_3
 from shortlist_training.reproduction.led_grids import (
     DAE_GRID,
     EASE_LAMBDAS,
@@ -55,6 +55,7 @@ PARTS = (
             "dim": DIM,
             "tuning": {name: msgspec.to_builtins(config) for name, config in TUNING.items()},
             "shares": SHARES,
+            "draws": [[share, draws] for share, draws in DRAWS.items()],
             "passes": PASSES,
         },
         run=figure_3,

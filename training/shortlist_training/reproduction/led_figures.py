@@ -5,11 +5,18 @@ from functools import partial
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from shortlist_training.config import LedConfig
 from shortlist_training.metrics import NAMES
 from shortlist_training.reproduction import ml1m
-from shortlist_training.reproduction.intervals import change_cell, mean_cell
+from shortlist_training.reproduction.intervals import (
+    change_cell,
+    change_over_draws_cell,
+    curve,
+    mean_over_draws_cell,
+    percent,
+)
 from shortlist_training.reproduction.led_models import (
     LED_LOSSES,
     SVD_START,
@@ -23,6 +30,8 @@ from shortlist_training.timelines import Rows
 
 NEGATIVES = (10, 50, 100, 500, 1000)
 SHARES = (0.001, 0.01, 0.1, 1.0)
+DRAWS = {0.001: 10, 0.01: 20}
+"""A few users may happen to be good or bad ones: these shares are drawn so many times, the others once."""
 PASSES = 4096
 """A checkpoint of figure 3 passes over at least so many users: the few there are, again and again."""
 
@@ -32,6 +41,9 @@ TUNING = {
     "SVD, train": msgspec.structs.replace(MULT, **SVD_START),
     "SVD, project": msgspec.structs.replace(MULT, tuning="project", **SVD_START),
 }
+
+ByShare = Mapping[str, Mapping[float, NDArray[np.float64]]]
+"""Recall@50 of a model's draws at each share, (D, U): each test user's."""
 
 
 def figure_2(context: PartContext) -> PartResult:
@@ -77,58 +89,67 @@ def figure_3(context: PartContext) -> PartResult:
     """Train on a share of the training users from random or SVD vectors; the SVD has seen all training users."""
     movies = ml1m.load(context.data, context.seed)
 
-    def run(name: str, share: float) -> Measured:
-        histories = sample(movies.train, share, context.seed)
-        label = f"LED {name} on {share:.1%}"
+    def run(name: str, share: float, draw: int) -> NDArray[np.float64]:
+        histories = sample(movies.train, share, context.seed + draw)
+        label = f"LED {name} on {share:.1%}, draw {draw + 1} of {draws_of(share)}"
         fit = partial(fit_led, movies, TUNING[name], context, label, histories)
-        return measured(context, f"{name}-{share:g}", movies, fit)
+        return measured(context, f"{name}-{share:g}-draw-{draw}", movies, fit).values["recall@50"]
 
-    found = {name: {share: run(name, share) for share in SHARES} for name in TUNING}
+    found = {
+        name: {share: np.stack([run(name, share, draw) for draw in range(draws_of(share))]) for share in SHARES}
+        for name in TUNING
+    }
     return _figure_3_result(movies, found, context.seed)
 
 
-def _figure_3_result(movies: ml1m.Movies, found: Mapping[str, Mapping[float, Measured]], seed: int) -> PartResult:
+def draws_of(share: float) -> int:
+    """How many choices of users a point of figure 3 is the mean of."""
+    return DRAWS.get(share, 1)
+
+
+def _figure_3_result(movies: ml1m.Movies, found: ByShare, seed: int) -> PartResult:
     cells = {
-        name: [mean_cell(by_share[share].values["recall@50"], seed) for share in SHARES]
-        for name, by_share in found.items()
+        name: [mean_over_draws_cell(by_share[share], seed) for share in SHARES] for name, by_share in found.items()
     }
     users = [max(1, round(share * len(movies.train))) for share in SHARES]
-    columns = tuple(f"{share:.1%} ({count} users)" for share, count in zip(SHARES, users, strict=True))
+    columns = tuple(f"{share:.1%} ({count} users{_times(share)})" for share, count in zip(SHARES, users, strict=True))
     title = "Recall@50 by initial vectors, tuning and training data (figure 3)"
-    note = " Multinomial loss; the SVD vectors always come from all training users; one random choice of users each."
+    note = (
+        " Multinomial loss; the SVD vectors always come from all training users. Where several random choices of "
+        "training users were drawn, a value is their mean, all models had the same ones, and the bootstrap draws "
+        "choices and test users."
+    )
     rows = tuple((name, tuple(values)) for name, values in cells.items())
     table = ResultTable(title, protocol(movies, seed) + note, columns, rows)
-    curves = tuple(
-        Curve(
-            name,
-            tuple(100.0 * share for share in SHARES),
-            tuple(cell.value for cell in values),
-            tuple(cell.low or 0.0 for cell in values),
-            tuple(cell.high or 0.0 for cell in values),
-        )
-        for name, values in cells.items()
-    )
+    curves = tuple(curve(name, (100.0 * share for share in SHARES), values) for name, values in cells.items())
     plot = Plot("led-tuning", title, "% of the training users", "Recall@50", log_x=True, curves=curves)
-    return PartResult((table,), (plot,), _figure_3_remarks(cells, seed, found))
+    return PartResult((table,), (plot,), _figure_3_remarks(found, seed))
 
 
-def _figure_3_remarks(
-    cells: Mapping[str, list[Cell]], seed: int, found: Mapping[str, Mapping[float, Measured]]
-) -> tuple[str, ...]:
+def _times(share: float) -> str:
+    return f", {draws_of(share)} draws" if draws_of(share) > 1 else ""
+
+
+def _figure_3_remarks(found: ByShare, seed: int) -> tuple[str, ...]:
     remarks = [
         "The paper: project is ahead of train and of random at 0.1 % and 1 %; at 100 % training the vectors wins."
     ]
-    for place, share in enumerate(SHARES):
-        project = found["SVD, project"][share].values["recall@50"]
-        others = ("SVD, train", "random")
-        changes = {name: change_cell(project, found[name][share].values["recall@50"], seed) for name in others}
-        said = ", ".join(
-            f"{change.value:+.1f} % [{change.low:+.1f}, {change.high:+.1f}] to {name}"
-            for name, change in changes.items()
-        )
-        best = max(cells, key=lambda name: cells[name][place].value)
-        remarks.append(f"At {share:.1%}: best is {best}; project is {said}.")
+    for share in SHARES:
+        project = found["SVD, project"][share]
+        said = ", ".join(_against(project, found[name][share], name, seed) for name in ("SVD, train", "random"))
+        means = {name: float(by_share[share].mean()) for name, by_share in found.items()}
+        best = [name for name, mean in means.items() if mean == max(means.values())]
+        remarks.append(f"At {share:.1%}: best is {' and '.join(best)}; project is {said}.")
     return tuple(remarks)
+
+
+def _against(project: NDArray[np.float64], other: NDArray[np.float64], name: str, seed: int) -> str:
+    """Compare on the same draws and users, (D, U) each; with several draws say in how many *project* is ahead."""
+    said = f"{percent(change_over_draws_cell(project, other, seed))} to {name}"
+    if len(project) == 1:
+        return said
+    ahead = int((project.mean(axis=1) > other.mean(axis=1)).sum())
+    return f"{said} (ahead in {ahead} of {len(project)} draws)"
 
 
 def sample(histories: list[Rows], share: float, seed: int) -> list[Rows]:

@@ -131,10 +131,18 @@ def run_sweep(context: PartContext) -> PartResult:
     )
 
 
-def swept(context: PartContext, data: RetrievalData, settings: Settings, sizes: Sequence[int]) -> dict[int, Measured]:
+def swept(
+    context: PartContext,
+    data: RetrievalData,
+    settings: Settings,
+    sizes: Sequence[int],
+    *,
+    batch: int = BATCH,
+    index: Index = SWEEP_INDEX,
+) -> dict[int, Measured]:
     """Train MNS with each B' and all seeds."""
-    base = TrainConfig(BATCH, epochs=settings.epochs, patience=settings.patience, threads=context.threads)
-    runs = {size: Run("two-tower", replace(base, uniform=size), SWEEP_INDEX, settings.model) for size in sizes}
+    base = TrainConfig(batch, epochs=settings.epochs, patience=settings.patience, threads=context.threads)
+    runs = {size: Run("two-tower", replace(base, uniform=size), index, settings.model) for size in sizes}
     seeds = seeds_of(settings, context.seed)
     return {size: measure(context, data, f"uniform-{size}", run, seeds) for size, run in runs.items()}
 
