@@ -76,6 +76,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         "TUNING": {name: msgspec.structs.replace(c, epochs=2) for name, c in led_figures.TUNING.items()},
         "PASSES": 16,
         "DRAWS": {0.001: 2, 0.01: 3},
+        "RANDOM_DRAWS": 2,
     }
     for module in (led_models, led_tables, led_figures):
         for name, value in changes.items():
@@ -174,12 +175,14 @@ def test_a_point_of_figure_3_is_the_mean_of_its_draws(context: PartContext) -> N
     result = led_figures.figure_3(context)
     (table,) = result.tables
     assert table.columns[:2] == ("0.1% (1 users, 2 draws)", "1.0% (1 users, 3 draws)")
-    kept = [np.load(context.work / f"random-0.01-draw-{draw}.npz")["recall@50"] for draw in range(3)]
-    assert not (context.work / "random-0.01-draw-3.npz").exists()
-    cell = dict(table.rows)["random"][1]
+    name = "SVD, project"
+    kept = [np.load(context.work / f"{name}-0.01-draw-{draw}.npz")["recall@50"] for draw in range(3)]
+    cell = dict(table.rows)[name][1]
     assert isinstance(cell, Cell)
     assert cell.value == pytest.approx(float(np.mean(kept)))
-    assert "of 3 draws)" in result.remarks[2]
+    assert not (context.work / "random-0.01-draw-2.npz").exists()
+    assert "of 3 draws)" in result.remarks[2].partition("SVD, train")[2]
+    assert "of 2 draws)" in result.remarks[2].partition("random")[2]
     assert "draws" not in result.remarks[3]
     histories = [np.array([user]) for user in range(200)]
     drawn = [{int(one[0]) for one in led_figures.sample(histories, 0.1, 7 + draw)} for draw in (0, 1)]

@@ -144,6 +144,7 @@ def test_coverage_sweeps_where_batches_show_little(data: Path, monkeypatch: pyte
     (plot,) = result.plots
     assert [len(curve.x) for curve in plot.curves] == [3, 3]
     assert any("Validation chooses B' =" in said for said in result.remarks)
+    assert "drawn, as many, from the shown movies only it is @10" in result.remarks[-1]
     assert sorted(path.name for path in work.iterdir()) == [
         "one-label-in-2",
         "one-label-in-2-batch-8",

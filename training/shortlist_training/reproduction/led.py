@@ -5,7 +5,16 @@ from dataclasses import asdict
 import msgspec
 
 from shortlist_training.reproduction import ml1m
-from shortlist_training.reproduction.led_figures import DRAWS, NEGATIVES, PASSES, SHARES, TUNING, figure_2, figure_3
+from shortlist_training.reproduction.led_figures import (
+    DRAWS,
+    NEGATIVES,
+    PASSES,
+    RANDOM_DRAWS,
+    SHARES,
+    TUNING,
+    figure_2,
+    figure_3,
+)
 from shortlist_training.reproduction.led_grids import (
     DAE_GRID,
     EASE_LAMBDAS,
@@ -56,6 +65,7 @@ PARTS = (
             "tuning": {name: msgspec.to_builtins(config) for name, config in TUNING.items()},
             "shares": SHARES,
             "draws": [[share, draws] for share, draws in DRAWS.items()],
+            "draws of random": RANDOM_DRAWS,
             "passes": PASSES,
         },
         run=figure_3,

@@ -17,19 +17,23 @@ from shortlist_training.reproduction.mns import Settings, compared, swept, view_
 from shortlist_training.reproduction.mns_movielens import DATA, SETTINGS, WORDS
 from shortlist_training.reproduction.mns_runs import Measured
 from shortlist_training.reproduction.mns_tables import (
+    BATCH_NEGATIVES,
     DIFFERENCES,
+    MNS,
+    MNS_OF_THE_DAY,
+    OURS,
     RECALL_NAMES,
     cell,
     comparison_table,
     difference_table,
-    group_remarks,
     order_remarks,
+    signed,
     sweep_remarks,
     sweep_table,
 )
 from shortlist_training.reproduction.mns_view import View
 from shortlist_training.reproduction.parts import Cell, Curve, Part, PartContext, PartResult, Plot, ResultTable
-from shortlist_training.time_split import RECALL_AT
+from shortlist_training.time_split import RECALL_AT, Recall
 from shortlist_training.two_tower.dataset import RetrievalData
 from shortlist_training.two_tower.experiment import Index
 from shortlist_training.two_tower.movielens import BLOCK, FILES, TRAIN_SHARE, VALIDATION_SHARE, build_movielens
@@ -92,7 +96,7 @@ def run_coverage(context: PartContext) -> PartResult:
         remarks=(
             *(f"{one.name}: {said}" for one in found for said in _said(one, seed)),
             *(f"Table 1's samplers: {said}" for said in order_remarks(samplers, view, seed)),
-            *(f"Table 1's samplers: {said}" for said in group_remarks(samplers, view, seed)),
+            source_remark(samplers, view, seed),
         ),
     )
 
@@ -183,9 +187,10 @@ def _comparison(
 ) -> tuple[ResultTable, ResultTable]:
     few = f"{len(data.training_pairs().items):,} labels"
     table = comparison_table(samplers, view, seed)
-    differences = difference_table(samplers, view, DIFFERENCES, seed)
+    differences = difference_table(samplers, view, (*DIFFERENCES, *OURS), seed)
+    note = " The index of the training day holds the movies that the labels left show, and no others."
     return (
-        msgspec.structs.replace(table, title=f"{table.title}, {few}"),
+        msgspec.structs.replace(table, title=f"{table.title}, {few}", protocol=table.protocol + note),
         msgspec.structs.replace(differences, title=f"{differences.title}, {few}"),
     )
 
@@ -210,19 +215,32 @@ def coverage_plot(found: Sequence[Swept], seed: int) -> Plot:
     )
 
 
+def source_remark(samplers: Mapping[str, Measured], view: View, seed: int) -> str:
+    """Say whether uniform negatives pay by their number, or by the movies that no batch shows."""
+
+    def gained(name: str) -> str:
+        return _by_k([view.difference(samplers[name], samplers[BATCH_NEGATIVES], k, seed) for k in RECALL_AT])
+
+    return (
+        f"What pays in uniform negatives: drawn from all movies MNS is {gained(MNS)} from batch negatives; drawn, as "
+        f"many, from the shown movies only it is {gained(MNS_OF_THE_DAY)}."
+    )
+
+
 def _said(one: Swept, seed: int) -> tuple[str, ...]:
     """Say where the best B' lies, and what the B' that validation chooses is worth on the test labels."""
-    *best, _, groups, _ = sweep_remarks(one.measured, one.view, one.regime.batch, seed)
+    best = sweep_remarks(one.measured, one.view, one.regime.batch, seed)[: len(RECALL_AT)]
     first, *others = one.measured
     chosen = max(one.measured, key=lambda size: one.measured[size].validation.mean())
     held = others[-1] if chosen == first else chosen
     leads = [one.view.difference(one.measured[held], one.measured[first], k, seed) for k in RECALL_AT]
-    shown = ", ".join(
-        f"@{k} {lead.value:+.4f} [{lead.low:+.4f}, {lead.high:+.4f}]" for k, lead in zip(RECALL_AT, leads, strict=True)
-    )
     which = "the largest" if chosen == first else "it"
-    said = f"Validation chooses {_of_batch(chosen, one.regime)}; {which} is, on test labels, {shown} from B' = 0."
-    return (*best, said, groups)
+    chooses = f"Validation chooses {_of_batch(chosen, one.regime)}; {which} is {_by_k(leads)} from B' = 0."
+    return (*best, chooses)
+
+
+def _by_k(found: Sequence[Recall]) -> str:
+    return ", ".join(f"@{k} {signed(one)}" for k, one in zip(RECALL_AT, found, strict=True))
 
 
 def _keyed() -> dict[str, object]:

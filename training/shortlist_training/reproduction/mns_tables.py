@@ -145,7 +145,7 @@ def order_remarks(measured: Mapping[str, Measured], view: View, seed: int) -> tu
     remarks = []
     for left, right in DIFFERENCES:
         found = [view.difference(measured[left], measured[right], k, seed) for k in RECALL_AT]
-        shown = ", ".join(f"@{k} {_signed(one)}" for k, one in zip(RECALL_AT, found, strict=True))
+        shown = ", ".join(f"@{k} {signed(one)}" for k, one in zip(RECALL_AT, found, strict=True))
         ahead = ", ".join(f"@{k} {_ahead(measured[left], measured[right], k)}" for k in RECALL_AT)
         remarks.append(
             f"The paper's {left} > {right} {_verdict(found)}: Recall {shown}. Seeds with {left} ahead: {ahead}."
@@ -164,7 +164,7 @@ def group_remarks(measured: Mapping[str, Measured], view: View, seed: int) -> tu
             f"{left} minus {right}": view.difference(measured[left], measured[right], k, seed, group)
             for left, right in DIFFERENCES
         }
-        shown = ", ".join(f"{name} {_signed(one)}" for name, one in found.items())
+        shown = ", ".join(f"{name} {signed(one)}" for name, one in found.items())
         share = labels[group] / max(1, sum(labels.values()))
         remarks.append(f"Why: {group} {view.words.items}, {share:.0%} of the labels, Recall@{k}: {shown}.")
     return tuple(remarks)
@@ -190,7 +190,7 @@ def sweep_remarks(measured: Mapping[int, Measured], view: View, batch: int, seed
         ends = [end for end in (ordered[0], ordered[-1]) if end != best]
         leads = [view.difference(measured[best], measured[end], k, seed) for end in ends]
         place = "at an end of the sweep" if len(ends) == 1 else "inside the sweep"
-        shown = " and ".join(f"{_signed(lead)} over B' = {end}" for end, lead in zip(ends, leads, strict=True))
+        shown = " and ".join(f"{signed(lead)} over B' = {end}" for end, lead in zip(ends, leads, strict=True))
         noise = "" if all(lead.low is not None and lead.low > 0 for lead in leads) else " Not more than chance."
         remarks.append(
             f"Recall@{k} is best at B' = {best} ({best / batch:g} B), {place}: {shown}.{noise} The paper's best is 8 B."
@@ -217,7 +217,7 @@ def _sweep_groups(measured: Mapping[int, Measured], view: View, seed: int) -> st
     k = RECALL_AT[-1]
     groups: tuple[Group, ...] = ("head", "tail", "cold")
     found = {group: view.difference(measured[last], measured[first], k, seed, group) for group in groups}
-    shown = ", ".join(f"{group} {_signed(change)}" for group, change in found.items())
+    shown = ", ".join(f"{group} {signed(change)}" for group, change in found.items())
     return f"Why: from B' = {first} to B' = {last} Recall@{k} changes by {shown}."
 
 
@@ -242,7 +242,8 @@ def _verdict(found: Sequence[Recall]) -> str:
     return "did not come out clearly"
 
 
-def _signed(found: Recall) -> str:
+def signed(found: Recall) -> str:
+    """Write a difference with its interval."""
     if found.value is None:
         return "no label"
     return f"{found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
