@@ -71,7 +71,8 @@ cdef class Lanes:
     """Answers the usual calls and gives the others back. Lives on one thread.
 
     find: the lane of a request whose history is cut out, None if it is not usual; asked once for each. longest_history:
-    interactions that a request may have. method: in `METHODS`. describe: tells of a call that was answered, for watchers.
+    interactions that a request may have. method: in `METHODS`. describe: tells of a call that was answered, for
+    watchers.
     """
 
     cdef object find, metrics, observer, describe
