@@ -198,14 +198,15 @@ cdef class Lanes:
         cdef _Taken each
         cdef int64_t searched, searching = now_ns()
         cdef int place
+        cdef const int64_t[:, ::1] rows
+        cdef const float[:, ::1] scores
         try:
             found = lane.search(users, (<_Taken> calls[0]).fetch)
+            rows, scores = found.rows, found.scores
         except Exception as error:  # whose fault it is shows when each is answered the readable way
             translate(error)
             others.extend([each.call for each in calls])
             return
-        cdef const int64_t[:, ::1] rows = found.rows
-        cdef const float[:, ::1] scores = found.scores
         searched = now_ns()
         self.metrics.group(len(calls))
         for place, each in enumerate(calls):
