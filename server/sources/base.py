@@ -76,12 +76,8 @@ NO_ROWS: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 NO_SCORES: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
 
 
-class Eligibility(Protocol):
-    """Which rows of a country may be answered to one user (`server.eligibility`)."""
-
-    @property
-    def all(self) -> bool:
-        """Whether no row is left out."""
+class Counts(Protocol):
+    """How many rows of a country may be answered: all that planning a search asks."""
 
     @property
     def estimate(self) -> int:
@@ -94,6 +90,14 @@ class Eligibility(Protocol):
     @property
     def nearby(self) -> int:
         """How many of the rows left out are likely among the user's best: those of the history."""
+
+
+class Eligibility(Counts, Protocol):
+    """Which rows of a country may be answered to one user (`server.eligibility`)."""
+
+    @property
+    def all(self) -> bool:
+        """Whether no row is left out."""
 
     @property
     def count(self) -> int:

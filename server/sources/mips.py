@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from index_store.grouping import best_places
 from index_store.index import Index
 from index_store.index_entry import ScannEntry, VectorEntry
-from server.sources.base import NO_ROWS, NO_SCORES, Eligibility
+from server.sources.base import NO_ROWS, NO_SCORES, Counts, Eligibility
 
 # What things cost in ns, as `make bench-sources` measures them over 1M x 101 floats; only their ratios matter, to one
 # another and to `ScannEntry.work_ns`.
@@ -151,7 +151,7 @@ def _best(space: Space, query: NDArray[np.float32], wanted: int) -> Hits:
     return Hits(space.rows_at(found.rows[0][:wanted]), found.scores[0][:wanted], found.method, "none", fetch)
 
 
-def overfetch(eligible: "Counts", wanted: int, items: int) -> int:
+def overfetch(eligible: Counts, wanted: int, items: int) -> int:
     """How many of the best rows to take so that `wanted` of them are eligible but for one time in a thousand.
 
     The share that is eligible leaves wanted / share with a binomial spread; what is likely near the user comes on top.
@@ -164,23 +164,7 @@ def overfetch(eligible: "Counts", wanted: int, items: int) -> int:
     return min(math.ceil((wanted + eligible.nearby + spread) / share), wanted + eligible.most_left_out, items)
 
 
-class Counts(Protocol):
-    """How many rows of a country may be answered: the part of `Eligibility` that planning asks."""
-
-    @property
-    def estimate(self) -> int:
-        """See `Eligibility.estimate`."""
-
-    @property
-    def most_left_out(self) -> int:
-        """See `Eligibility.most_left_out`."""
-
-    @property
-    def nearby(self) -> int:
-        """See `Eligibility.nearby`."""
-
-
-class LeftOut(msgspec.Struct, frozen=True):
+class _LeftOut(msgspec.Struct, frozen=True):
     """So many of `items` rows are left out, all of the user's history, whichever they are: what planning asks for."""
 
     items: int
@@ -188,23 +172,23 @@ class LeftOut(msgspec.Struct, frozen=True):
 
     @property
     def estimate(self) -> int:
-        """See `Eligibility.estimate`."""
+        """See `Counts.estimate`."""
         return self.items - self.left_out
 
     @property
     def most_left_out(self) -> int:
-        """See `Eligibility.most_left_out`."""
+        """See `Counts.most_left_out`."""
         return self.left_out
 
     @property
     def nearby(self) -> int:
-        """See `Eligibility.nearby`."""
+        """See `Counts.nearby`."""
         return self.left_out
 
 
 def planned_fetch(space: Space, wanted: int, left_out: int) -> int:
     """How many rows are fetched first for a query that leaves out a history of so many; 0 where all are scored."""
-    allowed = LeftOut(space.items, left_out)
+    allowed = _LeftOut(space.items, left_out)
     fetch = space.breadth(overfetch(allowed, wanted, space.items))
     return 0 if _scan_is_cheaper(space, allowed, fetch) else fetch
 
@@ -225,7 +209,7 @@ def _grown(space: Space, short: _Pending, depth: int) -> _Pending:
     return msgspec.structs.replace(short, fetch=fetch, plan="growing", spent=short.spent + short.fetch)
 
 
-def _scan_is_cheaper(space: Space, eligible: "Counts", fetch: int) -> bool:
+def _scan_is_cheaper(space: Space, eligible: Counts, fetch: int) -> bool:
     rows = eligible.estimate * space.size / space.items
     if space.graph_ef:
         return rows * _SCAN_NS <= max(fetch, space.graph_ef) * _GRAPH_NS
