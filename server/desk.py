@@ -1,6 +1,6 @@
 """Answers the calls of one RPC, whatever transport they came by: three steps, and what surrounds them.
 
-    usual:     `server.lane`, in compiled code; the others:
+    usual:     `server.lanes`, in compiled code; the others:
     alone:     decode → call → encode → counted → sent, one call after another
     together:  decode each → group → call per group → encode → counted → sent, each
                  └── any exception → errors.translate → counted → refused

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""What `server.lane` reads and writes on the wire, byte by byte: records of a history, varints, candidates."""
+"""What `server.lanes` reads and writes on the wire, byte by byte: records of a history, varints, candidates."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
