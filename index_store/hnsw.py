@@ -63,8 +63,11 @@ class HnswIndex:
         """Set the search breadth. Not safe beside a running search."""
         self._graph.set_ef(ef)
 
-    def search(self, queries: NDArray[np.float32], k: int) -> Neighbours:
-        """See `Index.search`. A query for which the graph reaches fewer than k rows is searched exactly."""
+    def search(self, queries: NDArray[np.float32], k: int, *, spare: bool = False) -> Neighbours:  # noqa: ARG002
+        """See `Index.search`. A query for which the graph reaches fewer than k rows is searched exactly.
+
+        Nothing is to spare: only the k are scored by their vectors.
+        """
         k = min(k, len(self._vectors))
         try:
             labels, _ = self._graph.knn_query(stored_queries(self._space, queries), k=k, num_threads=1)

@@ -24,8 +24,13 @@ class Neighbours:
 class Index(Protocol):
     """Maximum inner product search over the N rows of a country. Immutable once built."""
 
-    def search(self, queries: NDArray[np.float32], k: int) -> Neighbours:
-        """Find the k best rows for queries (B, D) float32, finite, 1 <= k; never more than N."""
+    def search(self, queries: NDArray[np.float32], k: int, *, spare: bool = False) -> Neighbours:
+        """Find the k best rows for queries (B, D) float32, finite, 1 <= k; never more than N.
+
+        spare: give rows beyond the k-th too, if the engine has scored some on the way: (B, c), c >= k, with row -1 and
+        score -inf at the end where a query has fewer. They are the best of those it looked at, and it may have missed
+        more of them than of the first k.
+        """
         ...
 
 
@@ -52,6 +57,6 @@ class ExactIndex:
     def __init__(self, vectors: NDArray[np.float32]) -> None:
         self._vectors = vectors
 
-    def search(self, queries: NDArray[np.float32], k: int) -> Neighbours:
-        """See `Index.search`."""
+    def search(self, queries: NDArray[np.float32], k: int, *, spare: bool = False) -> Neighbours:  # noqa: ARG002
+        """See `Index.search`; nothing is to spare."""
         return exact_top_k(self._vectors, queries, k)

@@ -37,7 +37,8 @@ class Pairs:
 
     def places(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Find the places (m,) of (m,) rows among the pairs, -1 where there is none."""
-        place = np.searchsorted(self.rows, rows)
+        # of one dtype, or numpy converts all n
+        place = np.searchsorted(self.rows, rows.astype(self.rows.dtype))
         place[place == len(self.rows)] = 0
         return np.where(self.rows[place] == rows, place, -1)
 

@@ -98,7 +98,7 @@ class ScannIndex:
         """Search as another entry of the same index says."""
         self._entry = entry
 
-    def search(self, queries: NDArray[np.float32], k: int) -> Neighbours:
+    def search(self, queries: NDArray[np.float32], k: int, *, spare: bool = False) -> Neighbours:
         """See `Index.search`. Where half of all rows would be scored, all are. `ValueError` for a query not finite."""
         count, dim = self._vectors.shape
         if queries.shape[1] != dim:
@@ -111,14 +111,15 @@ class ScannIndex:
         if not np.abs(queries).max(initial=0.0) <= self._largest_query:
             message = f"expected finite queries with components up to {self._largest_query:.2g}"
             raise ValueError(message)
-        rows = np.empty((len(queries), k), dtype=np.int64)
-        scores = np.empty((len(queries), k), dtype=np.float32)
+        width = reorder if spare else k
+        rows = np.full((len(queries), width), -1, dtype=np.int64)
+        scores = np.full((len(queries), width), -np.inf, dtype=np.float32)
         method: SearchMethod = "scann"
         for number, query in enumerate(queries):
-            found, found_scores = self._searcher.search(query, k, reorder, leaves)
+            found, found_scores = self._searcher.search(query, width, reorder, leaves)
             if len(found) < k:
                 found, found_scores, method = self._wider(query, k, reorder)
-            rows[number], scores[number] = found, found_scores
+            rows[number, : len(found)], scores[number, : len(found)] = found, found_scores
         tied = scores[:, 1:] == scores[:, :-1]
         if tied.any():
             order = np.lexsort((rows, -scores), axis=1)

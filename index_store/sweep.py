@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from index_store.scann_index import ScannIndex
 
 _DEEPER, _DEEP_QUERIES = 10, 50
-# of leaves and of rows to reorder, by what they cost; 1 and 1 is what an entry has that none of them does for
-_GROWTHS = ((0.0, 0.75), (0.25, 0.75), (0.25, 1.0), (0.5, 0.75), (0.5, 1.0), (0.75, 0.75), (0.75, 1.0))
+# exponents that are tried; 1 and 1 is what an entry has that none of them does for
+_LEAVES_GROWTHS = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875)
+_REORDER_GROWTHS = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 _ENOUGH = 0.002  # of recall: where more rows to reorder bring less than that, only more leaves help
 
 
@@ -246,12 +248,19 @@ def grown(built: Tree, point: CurvePoint, vectors: NDArray[np.float32], goal: Go
 
     A filtered request fetches far more rows than publishing measured the setting for.
     """
-    entry = built.at(point)
-    rows = min(_DEEPER * goal.truth.k, len(vectors))
+    entry, (count, dim) = built.at(point), vectors.shape
+    rows = min(_DEEPER * goal.truth.k, count)
     deeper = Truth.of(vectors, goal.truth.queries[:_DEEP_QUERIES], rows)
     wanted = min(goal.target, point.recall)
-    for leaves_growth, reorder_growth in _GROWTHS:
-        candidate = msgspec.structs.replace(entry, leaves_growth=leaves_growth, reorder_growth=reorder_growth)
+    candidates = [
+        msgspec.structs.replace(entry, leaves_growth=leaves, reorder_growth=reorder)
+        for leaves, reorder in product(_LEAVES_GROWTHS, _REORDER_GROWTHS)
+    ]
+
+    def work(candidate: ScannEntry) -> float:
+        return candidate.work_ns(count, dim, *candidate.effort(rows, goal.truth.k))
+
+    for candidate in sorted(candidates, key=work):
         built.index.set_effort(candidate)
         if deeper.measure(built.index)[0] >= wanted:
             return candidate

@@ -186,7 +186,7 @@ def _user(country: Country, query: Query, rows: NDArray[np.int64], seed: int, *,
         known = rows >= 0
         rows = rows[known]
     context = UserContext(country.code, query.time_ms, 0, len(rows), query.features)
-    user = User(rows, history, known, seed, context)
+    user = User(rows, history, known, seed, context, query.include_modules)
     if aged and len(rows):
         context = msgspec.structs.replace(context, newest_ms=int(np.maximum.reduce(user.times_ms)))
         user = msgspec.structs.replace(user, context=context)

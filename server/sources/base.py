@@ -18,7 +18,7 @@ class User(msgspec.Struct, frozen=True):
     """A query's user, resolved in one country.
 
     rows: (T,) int64, the known items, oldest first; of `history`, as it was sent, where `known` (length,) bool holds,
-    None = everywhere. seed: a row or -1.
+    None = everywhere. seed: a row or -1. modules: whether lists that are merged are asked for, whole.
     """
 
     rows: NDArray[np.int64]
@@ -26,6 +26,7 @@ class User(msgspec.Struct, frozen=True):
     known: NDArray[np.bool_] | None
     seed: int
     context: UserContext
+    modules: bool = False
 
     @property
     def types(self) -> NDArray[np.int64]:

@@ -88,14 +88,16 @@ class Space(msgspec.Struct, frozen=True):
         return min(rows, self.size)
 
     def rows_at(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Catalogue rows of places."""
-        return places if self.rows is None else np.asarray(self.rows[places], dtype=np.int64)
+        """Catalogue rows of places; -1 stays -1."""
+        if self.rows is None:
+            return places
+        return np.where(places < 0, np.int64(-1), self.rows[places])
 
     def places_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Places of ascending catalogue rows; rows without a vector are left out."""
         if self.rows is None or not self.size:
             return rows[: self.size]
-        near = np.searchsorted(self.rows, rows)
+        near = np.searchsorted(self.rows, rows.astype(self.rows.dtype))  # of one dtype, or numpy converts all n
         near[near == self.size] = 0
         return np.asarray(near[self.rows[near] == rows], dtype=np.int64)
 
@@ -111,10 +113,14 @@ class Hits(msgspec.Struct, frozen=True):
 
 
 class _Pending(msgspec.Struct, frozen=True):
-    """A query that is not answered: how many rows to fetch next, 0 = score what is eligible instead."""
+    """A query that is not answered: how many rows to fetch next, 0 = score what is eligible instead.
+
+    wanted: how many must be as good as the index finds them. most: how many to give if more were scored.
+    """
 
     number: int
     wanted: int
+    most: int
     eligible: Eligibility
     fetch: int
     plan: str
@@ -122,21 +128,29 @@ class _Pending(msgspec.Struct, frozen=True):
 
 
 def search_eligible(
-    space: Space, queries: NDArray[np.float32], wanted: Sequence[int], eligible: Sequence[Eligibility]
+    space: Space,
+    queries: NDArray[np.float32],
+    wanted: Sequence[int],
+    eligible: Sequence[Eligibility],
+    most: Sequence[int] | None = None,
 ) -> list[Hits]:
-    """Find for each of B queries (B, D) the best min(wanted, eligible) rows; queries that fetch alike go together."""
-    if len(wanted) == 1 and eligible[0].all:
+    """Find for each of B queries (B, D) the best min(wanted, eligible) rows; queries that fetch alike go together.
+
+    most: per query, at least wanted: up to so many where the index has scored more on the way (`Index.search`).
+    """
+    most = wanted if most is None else most
+    if len(wanted) == 1 and eligible[0].all and most[0] == wanted[0]:
         return [_best(space, queries, wanted[0])]
-    pending = [_planned(space, number, wanted[number], eligible[number]) for number in range(len(wanted))]
+    pending = [_planned(space, number, *each) for number, each in enumerate(zip(wanted, most, eligible, strict=True))]
     hits: dict[int, Hits] = {}
     while pending:
         short: list[_Pending] = []
         for group in _together(space, [each for each in pending if each.fetch]):
             for each, (found, depth) in zip(group, _fetch(space, queries, group), strict=True):
-                if each.fetch == space.size or (len(found.rows) >= each.wanted and each.fetch >= space.breadth(depth)):
+                if each.fetch == space.size or (depth and each.fetch >= space.breadth(depth)):
                     hits[each.number] = found
                 else:
-                    short.append(_grown(space, each, depth))
+                    short.append(_grown(space, each, depth or each.fetch))
         for each in pending:
             if not each.fetch:
                 hits[each.number] = _scan(space, queries[each.number], each)
@@ -193,12 +207,12 @@ def planned_fetch(space: Space, wanted: int, left_out: int) -> int:
     return 0 if _scan_is_cheaper(space, allowed, fetch) else fetch
 
 
-def _planned(space: Space, number: int, wanted: int, eligible: Eligibility) -> _Pending:
+def _planned(space: Space, number: int, wanted: int, most: int, eligible: Eligibility) -> _Pending:
     if eligible.all:
-        return _Pending(number, wanted, eligible, space.breadth(wanted), "none")
+        return _Pending(number, wanted, most, eligible, space.breadth(wanted), "none")
     fetch = space.breadth(overfetch(eligible, wanted, space.items))
     fetch = 0 if _scan_is_cheaper(space, eligible, fetch) else fetch
-    return _Pending(number, wanted, eligible, fetch, "mask" if fetch else "posting_lists")
+    return _Pending(number, wanted, most, eligible, fetch, "mask" if fetch else "posting_lists")
 
 
 def _grown(space: Space, short: _Pending, depth: int) -> _Pending:
@@ -238,28 +252,29 @@ def _together(space: Space, pending: Sequence[_Pending]) -> list[list[_Pending]]
 def _fetch(space: Space, queries: NDArray[np.float32], group: Sequence[_Pending]) -> list[tuple[Hits, int]]:
     """Ask the index once for the most that the group wants; of the first rows each asked for, keep the eligible.
 
-    With each query's hits comes how deep the last of them lies: all that was fetched where they are too few.
+    With each query's hits comes how deep the last that it wanted lies, 0 where they are too few.
     """
     numbers = [each.number for each in group]
     asked = queries if len(numbers) == len(queries) else queries[numbers]
-    found = space.index.search(asked, max(each.fetch for each in group))
+    fetch, spare = max(each.fetch for each in group), any(each.most > each.wanted for each in group)
+    found = space.index.search(asked, fetch, spare=True) if spare else space.index.search(asked, fetch)
     rows = space.rows_at(found.rows)
-    kept = _kept(rows, group)
+    kept = None if all(each.eligible.all for each in group) and not spare else _kept(rows, group)
     hits = []
     for number, each in enumerate(group):
         own, scores, depth = rows[number][: each.wanted], found.scores[number][: each.wanted], each.wanted
         if kept is not None:
-            within = kept[number, : each.fetch].nonzero()[0][: each.wanted]
+            within = kept[number].nonzero()[0]
+            sure = within[: min(int(np.searchsorted(within, each.fetch)), each.wanted)]
+            depth = int(sure[-1]) + 1 if len(sure) == each.wanted > 0 else int(not each.wanted)
+            within = within[: each.most] if each.most > each.wanted else sure
             own, scores = rows[number][within], found.scores[number][within]
-            depth = int(within[-1]) + 1 if len(within) == each.wanted > 0 else each.fetch
         hits.append((Hits(own, scores, found.method, each.plan, each.spent + each.fetch), depth))
     return hits
 
 
-def _kept(rows: NDArray[np.int64], group: Sequence[_Pending]) -> NDArray[np.bool_] | None:
-    """Mark what may be answered of (B, k) rows, None if all; queries of one user, side by side, are marked together."""
-    if all(each.eligible.all for each in group):
-        return None
+def _kept(rows: NDArray[np.int64], group: Sequence[_Pending]) -> NDArray[np.bool_]:
+    """Mark what may be answered of (B, k) rows; queries of one user, side by side, are marked together."""
     parts, start = [], 0
     for end in range(1, len(group) + 1):
         if end == len(group) or group[end].eligible is not group[start].eligible:
@@ -276,6 +291,6 @@ def _scan(space: Space, query: NDArray[np.float32], each: _Pending) -> Hits:
         chunk = places[start : start + _ROWS_AT_ONCE]
         scores = np.concatenate([kept_scores, space.vectors[chunk] @ query])
         chunk = np.concatenate([kept, chunk])
-        best = best_places(scores, each.wanted)
+        best = best_places(scores, each.most)
         kept, kept_scores = chunk[best], scores[best]
     return Hits(space.rows_at(kept), kept_scores, "exact", each.plan, each.spent + len(places))

@@ -117,7 +117,7 @@ def _by_pairs(country: Country, row: int, wanted: int, eligible: Eligibility, ty
     begin, end = _source_type(shard, row, types[0]), _target_type(shard, types[1])
     if begin is None or end is None:
         return Hits(NO_ROWS, NO_SCORES, "", "", 0)
-    (hits,) = nearest(shard, country.catalog.size, [Start(row, begin, wanted, eligible)], end)
+    (hits,) = nearest(shard, country.catalog.size, [Start(row, begin, wanted, wanted, eligible)], end)
     return hits
 
 

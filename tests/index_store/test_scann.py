@@ -88,6 +88,23 @@ def test_all_leaves_and_many_reordered_find_what_exact_search_finds(index: Scann
     assert np.array_equal(alone, found.rows)
 
 
+@pytest.mark.parametrize("leaves", [1, 3, 25])
+def test_what_was_scored_besides_is_given_where_it_is_wanted(leaves: int) -> None:
+    """The first k are those of a search without; then come others, best first, and -1 where the leaves hold no more."""
+    built = ScannIndex.build(VECTORS, 10, SMALL)
+    built.set_effort(msgspec.structs.replace(SMALL, search_leaves=leaves))
+    for query in np.random.default_rng(6).normal(size=(20, 1, 13)).astype(np.float32):
+        found, more = built.search(query, 10), built.search(query, 10, spare=True)
+        rows, scores = more.rows[0][more.rows[0] >= 0], more.scores[0][more.rows[0] >= 0]
+        assert more.rows.shape == (1, SMALL.reorder)
+        assert rows[:10].tolist() == found.rows[0].tolist()
+        assert len(set(rows.tolist())) == len(rows) > 10
+        assert (np.diff(scores) <= 0).all()
+        np.testing.assert_allclose(scores, VECTORS[rows] @ query[0], rtol=1e-5, atol=1e-5)
+        assert (more.rows[0][len(rows) :] == -1).all()
+        assert (more.scores[0][len(rows) :] == -np.inf).all()
+
+
 def test_leaves_that_hold_too_few_rows_are_widened() -> None:
     """Searching one leaf of about 120 rows for 500 still gives 500 different rows, and nearly the best ones."""
     index = ScannIndex.build(VECTORS, 500, SMALL)

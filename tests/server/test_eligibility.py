@@ -73,7 +73,7 @@ class CountingIndex:
     asked: list[int] = field(default_factory=list)
     most: int = 0
 
-    def search(self, queries: np.ndarray, k: int) -> Neighbours:
+    def search(self, queries: np.ndarray, k: int, *, spare: bool = False) -> Neighbours:  # noqa: ARG002
         """See `index_store.index.Index`."""
         self.asked.append(k)
         self.most = max(self.most, k * len(queries))
@@ -158,7 +158,7 @@ def test_exclusions_that_are_all_among_the_best_make_it_grow() -> None:
 class ShallowIndex:
     """Like a graph that was calibrated at ef = 2 k: of the rows asked for only the best half are surely right."""
 
-    def search(self, queries: np.ndarray, k: int) -> Neighbours:
+    def search(self, queries: np.ndarray, k: int, *, spare: bool = False) -> Neighbours:  # noqa: ARG002
         """Miss every third row of the worse half."""
         half = k // 2
         rows = np.concatenate([ORDER[:half], np.delete(ORDER[half : 2 * k], slice(None, None, 3))])[:k][None]

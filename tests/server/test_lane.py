@@ -333,7 +333,7 @@ def test_a_search_that_fails_fails_only_its_calls() -> None:
         def __init__(self, index: Any) -> None:  # noqa: ANN401 - whatever the world has
             self._index = index
 
-        def search(self, queries: Any, k: int) -> Neighbours:  # noqa: ANN401 - as above
+        def search(self, queries: Any, k: int, *, spare: bool = False) -> Neighbours:  # noqa: ANN401, ARG002 - as above
             if broken:
                 message = "out of order"
                 raise RuntimeError(message)

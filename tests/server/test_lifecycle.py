@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -112,10 +113,11 @@ def test_workers_that_cannot_boot_end_the_start(start: Start) -> None:
         killed: set[int] = set()
 
         def kill_new_ones() -> bool:
-            for worker in [one for one in server.family() if one.ppid() != server.process.pid]:
-                if worker.pid not in killed:
-                    killed.add(worker.pid)
-                    worker.kill()
+            for one in server.family():
+                with suppress(psutil.NoSuchProcess):  # killed before, and reaped since it was listed
+                    if one.ppid() != server.process.pid and one.pid not in killed:
+                        one.kill()
+                        killed.add(one.pid)
             return server.process.poll() is not None
 
         eventually(kill_new_ones)

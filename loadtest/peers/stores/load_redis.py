@@ -31,15 +31,20 @@ def main() -> None:
             for start, end in itertools.pairwise(bounds.tolist())
         ]:
             done.result()
-    client = redis.Redis(unix_socket_path=address)
+    client = _client(address)
     client.config_set("save", "")
     client.save()
+
+
+def _client(address: str) -> redis.Redis:
+    # 500 items into a graph of a million, or all of it onto the disk, take longer than redis-py waits unless told
+    return redis.Redis(unix_socket_path=address, socket_timeout=None)
 
 
 def _add(
     job: Job, address: str, quantisation: str, largest: float, rows: range, progress: Progress, task: TaskID
 ) -> None:
-    client = redis.Redis(unix_socket_path=address)
+    client = _client(address)
     for start in range(rows.start, rows.stop, _CHUNK):
         end = min(rows.stop, start + _CHUNK)
         items = np.asarray(job.vectors[start:end])
