@@ -7,7 +7,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-_MODULES = ("lane", "lanes")
+_MODULES = ("lane", "lane_call", "lanes")
 _BUILT = "build/cython"
 
 

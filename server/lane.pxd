@@ -7,10 +7,10 @@ cdef class Lane:
     cdef readonly str profile
     cdef readonly int k
     cdef readonly bint excludes
-    cdef int kind, start, max_history, dim
-    cdef object search, depth, report_end
-    cdef dict depths, report_ends
-    cdef bytes head, report_head, tail
+    cdef int start, max_history, dim
+    cdef object user, search, depth, run
+    cdef dict depths, runs
+    cdef bytes head, unused, report_head, tail
     # the country's hash table of ids, its ids and its vectors; `kept` keeps what the pointers point at
     cdef object kept
     cdef const int32_t *begins
@@ -23,7 +23,7 @@ cdef class Lane:
 
     cdef _point_at(self, catalog, const float[:, :] vectors)
     cdef int fetch(self, int left_out) except -1
-    cdef bytes report_end_of(self, method)
-    cdef int look_up(self, const uint8_t *records, int count, int size, int32_t *rows) noexcept
+    cdef tuple run_of(self, method, plan)
+    cdef int look_up(self, const uint8_t *records, int count, int size, int32_t *rows, int32_t *places) noexcept
     cdef int row_of(self, uint64_t item_id) noexcept
     cdef void average(self, const int32_t *rows, int count, float *user) noexcept

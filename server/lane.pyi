@@ -1,10 +1,13 @@
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from index_store.country import Country
 from index_store.index import Neighbours
+from server.query import Query
+from server.sources.base import Found
 
 class Lane:
     country: Country
@@ -19,13 +22,14 @@ class Lane:
         k: int,
         *,
         excludes: bool,
-        max_history: int,
-        search: Callable[[NDArray[np.float32], int], Neighbours],
-        depth: Callable[[int], int],
-        kind: int,
         start: int,
+        user: Callable[[Query, NDArray[np.int64]], Any] | None,
+        max_history: int,
+        search: Callable[..., Neighbours | list[Found] | None],
+        depth: Callable[[int], int],
+        run: Callable[[str, str], tuple[int, bytes]],
         head: bytes,
+        unused: bytes,
         report_head: bytes,
-        report_end: Callable[[str], bytes],
         tail: bytes,
     ) -> None: ...

@@ -13,22 +13,25 @@ cdef uint64_t MULTIPLIER = 0x9E3779B97F4A7C15  # that of index_store.id_table
 
 
 cdef class Lane:
-    """What requests share that differ in their histories only.
+    """What requests share that differ in their histories only, or besides in time and features.
 
-    k: how many candidates. excludes: whether the history's own items are left out. max_history: how many interactions
-    enter the mean. search: `Index.search` over the country's `[v_i, b_i]`, (N, D), rows in one piece. depth: how many
-    rows to fetch, by how many are left out; 0 where that is not the lane's to answer. kind, start: of the source's run
-    and of the country in `WorkerMetrics`. head, report_head, report_end, tail: the serialised fields that every reply
-    has, before, in, and after the source's report; report_end by the search's method.
+    k: how many candidates. excludes: whether the history's own items are left out. start: of the country in
+    `WorkerMetrics`. user: makes what is searched for of a request without its history, and of (3, T) int64 rows,
+    types and times of its interactions; None where that is LED's mean of the newest `max_history`. search: finds so
+    many rows for a group, `Found` for each of such users, None where an encoder fails; or `Neighbours` for means (B,
+    D). depth: how many rows, by how many are left out; 0 where that is not the lane's to answer. run: by method and
+    plan of a search, its kind in `WorkerMetrics` and the end of its report, serialised. head, unused, report_head,
+    tail: the serialised fields that every reply has, before and after the unknown items, first in the source's
+    report, and after it.
     """
 
-    def __init__(self, country, profile, int k, *, bint excludes, int max_history, search, depth, int kind, int start,
-                 head, report_head, report_end, tail):
+    def __init__(self, country, profile, int k, *, bint excludes, int start, user, int max_history, search, depth, run,
+                 head, unused, report_head, tail):
         self.country, self.profile, self.k, self.excludes = country, profile, k, excludes
-        self.max_history, self.search, self.depth, self.report_end = max_history, search, depth, report_end
-        self.kind, self.start = kind, start
-        self.head, self.report_head, self.tail = head, report_head, tail
-        self.depths, self.report_ends = {}, {}
+        self.start, self.max_history = start, max_history
+        self.user, self.search, self.depth, self.run = user, search, depth, run
+        self.head, self.unused, self.report_head, self.tail = head, unused, report_head, tail
+        self.depths, self.runs = {}, {}
         self._point_at(country.catalog, country.led.vectors)
 
     cdef _point_at(self, catalog, const float[:, :] vectors):
@@ -52,17 +55,17 @@ cdef class Lane:
             found = self.depths[left_out] = self.depth(left_out)
         return found
 
-    cdef bytes report_end_of(self, method):
-        found = self.report_ends.get(method)
+    cdef tuple run_of(self, method, plan):
+        found = self.runs.get((method, plan))
         if found is None:
-            found = self.report_ends[method] = self.report_end(method)
+            found = self.runs[method, plan] = self.run(method, plan)
         return found
 
-    cdef int look_up(self, const uint8_t *records, int count, int size, int32_t *rows) noexcept:
-        """Find the rows of the records' ids, of those that the catalogue has; how many these are."""
+    cdef int look_up(self, const uint8_t *records, int count, int size, int32_t *rows, int32_t *places) noexcept:
+        """Find the rows of the records' ids that the catalogue has, and which records these are; how many."""
         cdef int place, known = 0
         for place in range(count):
-            rows[known] = self.row_of(read_id(records + place * size))
+            rows[known], places[known] = self.row_of(read_id(records + place * size)), place
             known += rows[known] >= 0
         return known
 

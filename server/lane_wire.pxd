@@ -104,6 +104,22 @@ cdef inline uint64_t read_id(const uint8_t *record) noexcept nogil:
     return found
 
 
+cdef inline int64_t read_type(const uint8_t *record, int size) noexcept nogil:
+    """The interaction's type of a record of `size` bytes, 0 where it has none."""
+    return record[ID_END + 1] if size == ID_END + TYPE_BYTES or size == ID_END + TYPE_BYTES + TIME_BYTES else 0
+
+
+cdef inline int64_t read_time(const uint8_t *record, int size) noexcept nogil:
+    """The milliseconds of a record of `size` bytes, whose last field they are; 0 where it has none."""
+    cdef int64_t found = 0
+    cdef int place
+    if size < ID_END + TIME_BYTES:
+        return 0
+    for place in range(1, TIME_BYTES):
+        found = (found << 7) | (record[size - place] & (MORE - 1))
+    return found
+
+
 cdef inline char *write_candidate(char *at, uint64_t item_id, float score) noexcept nogil:
     """Write a candidate of the reply's first source; where the next one comes."""
     at[0], at[1], at[2], at[11], at[16] = CANDIDATES, CANDIDATE_LENGTH, ID, SCORE, MASK

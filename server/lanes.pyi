@@ -4,15 +4,17 @@ from typing import Any
 from server.desk import Call
 from server.lane import Lane
 from server.observe import Observed, Observer
+from server.query import Query
 
 class Lanes:
     def __init__(
         self,
-        find: Callable[[bytes], Lane | None],
+        find: Callable[[bytes], tuple[Lane, Query] | None],
         longest_history: int,
         method: int,
         observer: Observer,
         describe: Callable[..., Observed[Any, Any]],
+        complete: Callable[..., None],
     ) -> None: ...
     def answer(self, calls: Sequence[Call]) -> list[Call]: ...
     def settle(self) -> None: ...

@@ -58,7 +58,10 @@ class Task(msgspec.Struct, frozen=True):
 
 
 class Resolver:
-    """Looks up queries in one bundle's countries and one set of profiles."""
+    """Looks up queries in one bundle's countries and one set of profiles.
+
+    aged: whether an encoder wants the age of the newest interaction.
+    """
 
     def __init__(
         self,
@@ -71,7 +74,7 @@ class Resolver:
         self._profiles = profiles
         self._fallback_country = fallback_country
         self._kinds = _feature_kinds(encoders)
-        self._aged = any(each.origin == "idle_days" for encoder in encoders.values() for each in encoder.spec.features)
+        self.aged = any(each.origin == "idle_days" for encoder in encoders.values() for each in encoder.spec.features)
 
     def rows(self, queries: Sequence[Query]) -> Sequence[NDArray[np.int64] | None]:
         """Find the rows of many histories with one lookup per country; None where keys or the country want more."""
@@ -96,11 +99,11 @@ class Resolver:
         if profile is None:
             raise UnknownProfileError(query.profile, sorted(self._profiles))
         check_filters(country, query.filters)
-        unused = self._unused(query.features)
+        unused = self.unused(query.features)
         if rows is None:
             rows = resolve_rows(country, query.history.items)
         seed = int(resolve_rows(country, query.seed)[0]) if query.seed.length else -1
-        user = _user(country, query, rows, seed, aged=self._aged)
+        user = _user(country, query, rows, seed, aged=self.aged)
         left_out = NO_ROWS
         if query.exclude_history or profile.exclude_history:
             left_out = distinct(user.rows)
@@ -130,7 +133,7 @@ class Resolver:
             return found, True
         raise UnknownCountryError(code, sorted(self._countries))
 
-    def _unused(self, features: Mapping[str, FeatureValue]) -> int:
+    def unused(self, features: Mapping[str, FeatureValue]) -> int:
         """Count the features that no encoder takes; refuse one of the wrong kind."""
         unused = 0
         for name, value in features.items():

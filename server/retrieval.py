@@ -34,8 +34,7 @@ from server.refusals import (
     UnknownProfileError,
 )
 from server.resolve import Resolver, Task, check_filters, resolve_rows
-from server.sources.base import NO_ROWS, Found
-from server.sources.led import LedSource
+from server.sources.base import NO_ROWS, Found, Source
 from server.sources.popular import popular
 from server.sources.registry import open_sources
 from server.sources.similar import neighbourhoods, similar_items
@@ -68,6 +67,19 @@ def built_in_profile(sources: Sequence[str]) -> Profile:
     return Profile(DEFAULT_PROFILE, tuple(SourceSetting(name) for name in sources))  # type: ignore[arg-type]
 
 
+class Alone(msgspec.Struct, frozen=True):
+    """One source that answers a query without a history, whatever history comes to it.
+
+    unused: features that no encoder takes. aged: whether the age of the newest interaction is wanted.
+    """
+
+    country: Country
+    profile: Profile
+    source: Source
+    unused: int
+    aged: bool
+
+
 class _Chosen(msgspec.Struct, frozen=True):
     """What an answer consists of: rows (K,), scores (K,), masks (K,); the last `backfilled` are from popularity."""
 
@@ -95,22 +107,28 @@ class Retriever:
         self._sources = open_sources(encoders)
         self._resolver = Resolver(bundle.countries, encoders, profiles, fallback_country)
 
-    def averaged_alone(self, query: Query) -> tuple[Country, Profile, int] | None:
-        """Say whose catalogue, which profile and how much history, where LED's plain mean alone answers `query`.
+    def alone(self, query: Query) -> Alone | None:
+        """Say what answers `query`, where that is one source alone; None where anything else has a part in it.
 
-        None where anything else has a part in it: another source, fusion's own scores, diversity, a filter, a seed,
-        features, details, or a country or profile that is not served.
+        That is another source, fusion's own scores, diversity, a filter, a seed, a quota, details, or a country, a
+        profile or a source that is not served. Raises `FeatureKindError`.
         """
-        source, asked = self._sources["led"], (query.explain, query.return_embedding, query.include_modules)
-        special = query.include_details or any(asked) or query.features or query.quotas or query.seed.length
-        if special or not query.filters.empty or not (isinstance(source, LedSource) and source.averages):
-            return None
+        asked = query.explain, query.return_embedding, query.include_modules, query.include_details
         found = self._resolver.known(query)
-        if found is None:
+        if found is None or any(asked) or query.quotas or query.seed.length or not query.filters.empty:
             return None
         country, profile = found
-        alone = profile.fusion == "single" and [(each.name, each.quota) for each in profile.sources] == [("led", 0)]
-        return (country, profile, source.max_history) if alone and not diversifies(profile.diversity) else None
+        if profile.fusion != "single" or len(profile.sources) != 1 or diversifies(profile.diversity):
+            return None
+        (setting,) = profile.sources
+        source = self._sources.get(setting.name)
+        if source is None or setting.quota or not source.serves(country):
+            return None
+        return Alone(country, profile, source, self._resolver.unused(query.features), self._resolver.aged)
+
+    def complete(self, query: Query, found: Found) -> Answer:
+        """Answer as `answer` does, from what the only source of `query` has found."""
+        return self._finish(self._resolver.task(query), [found])
 
     def answer(self, query: Query) -> Answer:
         """Retrieve exactly k items, or all eligible ones if there are fewer.

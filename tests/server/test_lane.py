@@ -1,7 +1,7 @@
 """The compiled way answers what the readable one does: any bytes, any mix, the same words, counts and watchers."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,38 +10,74 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from asking import only
 from index_store.country import Country
 from index_store.index import Neighbours
 from index_store.led import LedShard
+from models.features import FeatureTransform
+from models.history_weights import HistoryWeights
+from models.spec import led_spec, two_tower_spec
 from protos.retrieval.v1 import retrieval_pb2 as pb
 from server.answer import Answer
 from server.board import Board
 from server.desk import Desk
 from server.limits import Limits
-from server.metrics import CODES, COLUMNS, COUNTRY_COLUMNS, HISTOGRAM_SIZE, METHODS, SOURCE_STAGES, SOURCES, STAGES
+from server.metrics import (
+    CODES,
+    COLUMNS,
+    COUNTRY_COLUMNS,
+    DEGRADATIONS,
+    HISTOGRAM_SIZE,
+    METHODS,
+    PLANS,
+    SOURCE_STAGES,
+    SOURCES,
+    STAGES,
+)
 from server.native.call import Call, deadline_of
 from server.observe import Observed, Observer, record_answer
-from server.profiles import DEFAULT_PROFILE, Diversity, Profile, SourceSetting
+from server.profiles import DEFAULT_PROFILE, Diversity, Profile, SourceName, SourceSetting
 from server.query import Query
 from server.retrieval import Retriever
 from server.service import Retrieve
 from server.transport import Many, Served
 from server.usual import Usual
 from server.worker_metrics import WorkerMetrics
-from small_world import DIM, SmallWorld, encoders, small_catalog, small_world
+from small_world import (
+    AGE,
+    DIM,
+    MAX_HISTORY,
+    POISON,
+    FakeEncoder,
+    SmallWorld,
+    encoders,
+    small_catalog,
+    small_world,
+)
 
 LIMITS = Limits(max_k=70, max_history=12, max_excluded=40)
 FAR_NS = deadline_of(None, 0)
 LED = only("led")
+ALONE: tuple[SourceName, ...] = ("two_tower", "pdn", "item_interaction", "similar", "popular")
 PROFILES = {
     DEFAULT_PROFILE: LED,
+    **{name: only(name) for name in ALONE},
+    "few triggers": Profile("few triggers", (SourceSetting("pdn", triggers=1),), "single", exclude_history=True),
+    "quota": Profile("quota", (SourceSetting("two_tower", quota=3),), "single"),
     "unseen": Profile("unseen", LED.sources, "single", exclude_history=True),
     "fused": Profile("fused", (SourceSetting("led"), SourceSetting("popular"))),
     "spread": Profile("spread", LED.sources, "single", diversity=Diversity(max_per_merchant=2)),
     "ranks": Profile("ranks", LED.sources),
 }
+
+
+NOW_MS = 1_700_000_000_000
+DAY_MS = 86_400_000
+IDLE = FeatureTransform(name="idle", origin="idle_days", kind="bucket", bounds=(0.5, 1.5, 2.5))
+PARTS = (b"\xa2\x06\x01x", b"\x3a\x02hi", b"\x0a\x02BB", b"\x12\x09\x09" + b"\1" * 8, b"\x18\x07")
+"""Fields that may follow: unknown ones, a country, an interaction and k again."""
 
 
 class Seen:
@@ -97,6 +133,24 @@ class Counted(Retrieve):
         return super().decode(raw)
 
 
+class Idle(FakeEncoder):
+    """A query tower that cares for how long its user was away, too."""
+
+    def __init__(self) -> None:
+        super().__init__(two_tower_spec(DIM, DIM, (AGE, IDLE), MAX_HISTORY, 17))
+
+    def encode(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """Compute the output."""
+        return super().encode(inputs) * (1 + inputs["idle"][:, None]).astype(np.float32)
+
+
+def caring(world: SmallWorld, *, weighted: bool) -> SmallWorld:
+    """The same countries, searched with `Idle`, and by LED with weights by type and age, if wanted."""
+    rule = HistoryWeights({"VIEW": 0.5, "PURCHASE": 4.0}, 1.0) if weighted else None
+    led = FakeEncoder(led_spec(DIM, MAX_HISTORY, 17, rule))
+    return SmallWorld(world.countries, world.sources, {**world.encoders, "two_tower_query": Idle(), "led": led})
+
+
 def server(world: SmallWorld, *, usual: bool) -> Server:
     """Make one; `usual`: with compiled code for the usual calls."""
     board = Board.create(1)
@@ -121,34 +175,72 @@ def asked(of: Country, rows: Sequence[int], *, unknown: int = 0, typed: bool = T
     """Write a request; `unknown`: interactions with items that nobody has."""
     ids = [int(of.catalog.item_ids[row]) for row in rows] + [17 + number for number in range(unknown)]
     history = [
-        pb.Interaction(item_id=item_id, type=1 + place % 5 if typed else 0, timestamp_ms=1_700_000_000_000 + place)
+        pb.Interaction(item_id=item_id, type=1 + place % 5 if typed else 0, timestamp_ms=NOW_MS + place)
         for place, item_id in enumerate(ids)
     ]
     return pb.RetrieveRequest(**{"country": of.code, "history": history, "k": 5, **more}).SerializeToString()
 
 
 @st.composite
+def histories(draw: st.DrawFn, of: Country) -> list[pb.Interaction]:
+    """Interactions with and without types and times, known and not; mostly all of a kind."""
+    typed, timed, odd = draw(st.booleans()), draw(st.booleans()), draw(st.sampled_from([False, False, False, True]))
+    known = draw(st.lists(st.integers(0, of.catalog.size - 1), max_size=8))
+    ids = [int(of.catalog.item_ids[row]) for row in known] + [17 + each for each in range(draw(st.integers(0, 6)))]
+    return [
+        pb.Interaction(
+            item_id=item_id,
+            type=draw(st.integers(1, 5)) if typed != (odd and place == 1) else 0,
+            timestamp_ms=NOW_MS - draw(st.integers(0, 4)) * DAY_MS if timed else 0,
+        )
+        for place, item_id in enumerate(draw(st.permutations(ids)))
+    ]
+
+
+AGES = [pb.FeatureValue(number=age) for age in (30.0, 55.0)]
+FEATURES = [{}, *({"age": age} for age in AGES), {"age": AGES[0], "height": AGES[1]}]
+SELDOM: list[tuple[str, Any]] = [
+    ("country", "XX"),
+    ("country", ""),
+    ("history", []),
+    ("k", 0),
+    ("k", 70),
+    ("k", 71),
+    ("profile", "none"),
+    ("features", {"age": pb.FeatureValue(category="old")}),
+    ("features", {"age": pb.FeatureValue(number=POISON)}),
+    ("seed_item", pb.ItemRef(item_key="key-0")),
+    ("explain", True),
+    ("include_item_details", True),
+    ("timestamp_ms", -1),
+]
+
+
+@st.composite
 def drawn(draw: st.DrawFn, seed: int, graph: bool) -> bytes:  # noqa: FBT001 - as `small_world` has them
-    """Any request to a small world, mostly usual ones; sometimes its bytes are broken."""
-    country = small_world(seed, graph=graph).countries[draw(st.sampled_from(["AA", "BB", "LL"]))]
-    size = country.catalog.size
-    raw = asked(
-        country,
-        draw(st.lists(st.integers(0, size - 1), max_size=8)),
-        unknown=draw(st.integers(0, 6)),
-        typed=draw(st.booleans()),
-        k=draw(st.sampled_from([1, 5, size, 70, 0, 71])),
-        country=draw(st.sampled_from([country.code, country.code, country.code, "XX", ""])),
-        exclude_history=draw(st.booleans()),
-        profile=draw(st.sampled_from(["", *PROFILES, "none"])),
-        explain=draw(st.sampled_from([False, False, False, True])),
-        include_item_details=draw(st.sampled_from([False, False, False, True])),
-        timestamp_ms=draw(st.sampled_from([0, 0, 1_700_000_000_000, -1])),
-    )
-    if draw(st.sampled_from([True, False, False, False])):
-        place = draw(st.integers(0, len(raw) - 1))
-        raw = raw[:place] + draw(st.binary(max_size=3)) + raw[place + 1 :]
-    return raw
+    """Any request to a small world, mostly usual ones; sometimes in another order, with more fields, or broken."""
+    country = small_world(seed, graph=graph).countries[draw(st.sampled_from(["AA", "AA", "BB", "LL"]))]
+    fields = {
+        "country": country.code,
+        "history": draw(histories(country)),
+        "k": draw(st.sampled_from([1, 2, 5, country.catalog.size])),
+        "exclude_history": draw(st.booleans()),
+        "profile": draw(st.sampled_from(["two_tower", "pdn", "", *PROFILES])),
+        "features": draw(st.sampled_from(FEATURES)),
+        "timestamp_ms": draw(st.sampled_from([0, NOW_MS, NOW_MS + DAY_MS])),
+    }
+    fields.update([draw(st.sampled_from(SELDOM))] if draw(st.integers(0, 7)) == 5 else [])
+    written = [pb.RetrieveRequest(**{name: value}).SerializeToString() for name, value in fields.items()]
+    match draw(st.sampled_from([*["plain"] * 9, "order", "more", "broken"])):
+        case "order":
+            written = draw(st.permutations(written))
+        case "more":
+            written.append(draw(st.sampled_from(PARTS)))
+        case "broken":
+            raw = b"".join(written)
+            place = draw(st.integers(0, max(len(raw) - 1, 0)))
+            return raw[:place] + draw(st.binary(max_size=3)) + raw[place + 1 :]
+    return b"".join(written)
 
 
 def timeless(reply: object) -> pb.RetrieveResponse:
@@ -179,11 +271,13 @@ def assert_alike(found: tuple[int, object], expected: tuple[int, object]) -> Non
     assert one == other
 
 
-@settings(max_examples=150, deadline=None)
-@given(data=st.data(), seed=st.integers(0, 15), graph=st.booleans())
-def test_any_request_ends_as_on_the_readable_way(data: st.DataObject, seed: int, *, graph: bool) -> None:
+@settings(max_examples=200, deadline=None)
+@given(data=st.data(), seed=st.integers(0, 15), graph=st.booleans(), weighted=st.booleans())
+def test_any_request_ends_as_on_the_readable_way(
+    data: st.DataObject, seed: int, *, graph: bool, weighted: bool
+) -> None:
     """Alone, byte for byte but for durations; together with any others, but for what ties."""
-    world = small_world(seed, graph=graph)
+    world = caring(small_world(seed, graph=graph), weighted=weighted)
     raws = data.draw(st.lists(drawn(seed, graph), min_size=1, max_size=20))
     compiled, readable, together = (server(world, usual=usual) for usual in (True, False, True))
     for number, raw in enumerate(raws):
@@ -217,7 +311,8 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "details": {"include_item_details": True},
     "explained": {"explain": True},
     "the user's vector": {"return_embedding": True},
-    "features": {"features": {"age": pb.FeatureValue(number=30)}},
+    "a feature of the wrong kind": {"features": {"age": pb.FeatureValue(category="old")}},
+    "a quota": {"profile": "quota"},
     "a seed": {"seed_item": pb.ItemRef(item_key="key-1")},
     "a filter": {"filters": pb.Filters(merchants=["m1"])},
     "quotas": {"source_quotas": {"led": 3}},
@@ -255,13 +350,39 @@ def test_calls_of_one_lane_are_searched_together() -> None:
     assert groups[:6] == [0, 0, 4, 0, 1, 0]  # of 4, 3, 3 and 3 calls, and of 16
 
 
+def test_every_source_alone_is_usual() -> None:
+    """With features or without; where it finds less than k the rest is filled up from there."""
+    world = plentiful()
+    made, country = server(world, usual=True), world.countries["AA"]
+    raws = [asked(country, [1, 2, 3], profile=name, k=50, features={"age": AGES[0]}) for name in ALONE]
+    made.desk.answer(calls(made, raws))
+    assert made.rpc.decoded == 0
+    replies = [timeless(made.endings[number][1]) for number in range(len(raws))]
+    assert {len(reply.candidates) for reply in replies} == {50}
+    assert [reply.profile for reply in replies if reply.backfilled] == ["pdn", "item_interaction", "similar"]
+
+
+def test_an_encoder_that_fails_on_one_user_fails_on_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    """The group goes the readable way, which asks for each user alone; that is no error of ours."""
+    world = plentiful()
+    made, country = server(world, usual=True), world.countries["AA"]
+    ages = [30.0, POISON, 55.0]
+    raws = [asked(country, [1], profile="pdn", k=1, features={"age": pb.FeatureValue(number=age)}) for age in ages]
+    made.desk.answer(calls(made, raws))
+    found = [timeless(made.endings[number][1]).sources[0].degradation for number in range(3)]
+    assert not caplog.records
+    assert found == [pb.DEGRADATION_NONE, pb.DEGRADATION_ENCODER_FAILED, pb.DEGRADATION_NONE]
+
+
 def test_metrics_are_those_of_the_readable_way() -> None:
     """Every count is the same, and every histogram of times has as many entries."""
     world = plentiful()
     country = world.countries["AA"]
+    profiles = ["", *ALONE, "few triggers"]
     raws = [
-        asked(country, range(1 + number % 7), unknown=number % 3, exclude_history=number % 2 == 0)
-        for number in range(23)
+        asked(country, range(1 + number % 7), unknown=number % 3, exclude_history=number % 2 == 0, profile=profile)
+        for number in range(12)
+        for profile in profiles
     ]
     found, expected = (_counted(server(world, usual=usual), raws) for usual in (True, False))
     assert found == expected
@@ -278,19 +399,23 @@ def _counted(made: Server, raws: Sequence[bytes]) -> dict[str, object]:
         name: [sum(totals[COLUMNS[name] + place * HISTOGRAM_SIZE :][: HISTOGRAM_SIZE - 1]) for place in range(size)]
         for name, size in times.items()
     }
-    for name, size in (("started", len(METHODS)), ("handled", len(METHODS) * len(CODES)), ("degradation", 5)):
+    sizes = {"started": len(METHODS), "handled": len(METHODS) * len(CODES), "plan": len(SOURCES) * len(PLANS)}
+    sizes |= {"degradation": len(SOURCES) * len(DEGRADATIONS), "group": 9, "history": 9, "unknown_ratio": 9}
+    for name, size in sizes.items():
         counted[name] = totals[COLUMNS[name] : COLUMNS[name] + size]
-    for name in ("plan", "group", "history", "unknown_ratio"):
-        counted[name] = totals[COLUMNS[name] : COLUMNS[name] + 9]
     start = made.observer.metrics.start_of("AA")
     counted["country"] = totals[start : start + COUNTRY_COLUMNS["retrieval"]]
     return counted
 
 
-def test_watchers_see_what_the_readable_way_shows_them() -> None:
+@pytest.mark.parametrize("profile", ["", *ALONE])
+def test_watchers_see_what_the_readable_way_shows_them(profile: str) -> None:
     """The request, the answer with its lists, and times that add up."""
     world = plentiful()
-    raw = asked(world.countries["AA"], [4, 5, 5], unknown=1, exclude_history=True)
+    time_ms = NOW_MS + DAY_MS
+    raw = asked(
+        world.countries["AA"], [4, 5, 5], unknown=1, exclude_history=True, profile=profile, timestamp_ms=time_ms
+    )
     compiled, readable = (server(world, usual=usual) for usual in (True, False))
     for made in (compiled, readable):
         made.desk.answer(calls(made, [raw]))
@@ -305,6 +430,7 @@ def test_watchers_see_what_the_readable_way_shows_them() -> None:
         assert getattr(found.answer, name) == getattr(expected.answer, name)
     reports = [msgspec.structs.replace(each.answer.reports[0], encode_us=0, search_us=0) for each in (found, expected)]
     assert reports[0] == reports[1]
+    assert found.request.time_ms == expected.request.time_ms
     assert found.request.history.items.item_ids.tolist() == expected.request.history.items.item_ids.tolist()
     assert found.code == expected.code
     assert 0 < found.decode_ns + found.reply_ns <= found.elapsed_ns
