@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from loadtest.catalogue import REFERENCE, draw
 from loadtest.interaction_log import TYPES, Events, Log, LogRecipe
-from loadtest.log_project import project
+from loadtest.log_project import SourceName, project
 
 _CLUSTERS_PER_CATEGORY = 30
 _ITEMS_PER_MERCHANT = 1_000
@@ -28,6 +28,9 @@ def main(
     items: Annotated[int, typer.Option(min=100, help="Items of the catalogue.")] = 1_000_000,
     interactions_per_item: Annotated[float, typer.Option(min=1.0, help="On average.")] = 12.0,
     seed: Annotated[int, typer.Option(min=0)] = 11,
+    source: Annotated[
+        list[SourceName] | None, typer.Option(help="Trained beside LED; may be repeated.", show_default=False)
+    ] = None,
 ) -> None:
     """Draw and write."""
     console = Console(stderr=True)
@@ -38,7 +41,7 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     pq.write_table(item_table(log, seed), out / "items.parquet", compression="zstd")
     counts = _write_events(log, items, out / "events.parquet", console)
-    (out / "project.toml").write_text(project(items, log.users), encoding="utf-8")
+    (out / "project.toml").write_text(project(items, log.users, source or ()), encoding="utf-8")
     typer.echo(
         f"{out}: {log.users:,} users, {counts.sum():,} interactions with {(counts > 0).sum():,} items "
         f"({(counts >= 3).sum() / items:.1%} have 3 and more, the most popular {counts.max():,}). "  # noqa: PLR2004

@@ -13,6 +13,8 @@ from index_store.bundle import verify_bundle
 from loadtest.bench_engines_input import of_bundle
 from loadtest.catalogue import REFERENCE, Catalogue, draw
 from loadtest.interaction_log import Events, Log, LogRecipe
+from loadtest.log_project import SourceName, project
+from shortlist_training.config import LoadedProject
 
 ROOT = Path(__file__).parents[2]
 _ITEMS = 2_000
@@ -91,6 +93,16 @@ def test_a_drawn_log_is_trained_and_published(tmp_path: Path) -> None:
     assert 0.97 * _ITEMS < len(given.vectors) <= _ITEMS  # a few are known to held-out users only
     assert given.vectors.shape[1] == 101
     assert given.queries.shape == (50, 101)
+
+
+def test_a_project_file_names_the_sources_that_are_asked_for(tmp_path: Path) -> None:
+    """Training reads it: LED alone unless asked, the others with settings whose candidates a million items allow."""
+    for sources in ((), (SourceName.TWO_TOWER,), tuple(SourceName)):
+        (tmp_path / "project.toml").write_text(project(1_000_000, 631_579, sources))
+        read = LoadedProject.read(tmp_path / "project.toml").project
+        assert read.sources() == sources
+        if read.pdn is not None:
+            assert 20 * 1_000_000 * (read.pdn.by_log + read.pdn.by_profile) * (read.pdn.folds + 1) < 3e9
 
 
 def _run(*arguments: str) -> None:

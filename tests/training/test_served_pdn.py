@@ -1,6 +1,7 @@
 """The served PDN: candidate pairs, statistics without the user's own fold, loss, index, greedy retrieval, export."""
 
 import math
+from unittest.mock import patch
 
 import msgspec
 import numpy as np
@@ -9,7 +10,7 @@ import scipy.sparse as sp
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from source_data import ITEMS, learning
+from source_data import COLOURS, ITEMS, learning
 
 from models.encoder import OnnxEncoder
 from models.features import Transforms, UserContext
@@ -34,6 +35,7 @@ from shortlist_training.sources.content import ItemContent, item_content
 from shortlist_training.sources.pdn import PdnSource
 from shortlist_training.sources.ranking import measured
 from shortlist_training.timelines import incidence
+from shortlist_training.two_tower.train import seed_everything
 from shortlist_training.user_features import learn_transforms
 
 SETTINGS = PdnSettings(
@@ -155,6 +157,22 @@ def test_alike_items_are_candidates_without_a_log() -> None:
     assert all(values[3] > 0.99 and values[4] == 0.0 for values in found.values())
 
 
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 10_000), block=st.integers(1, 9), by_profile=st.integers(0, 3))
+def test_candidates_are_the_same_however_many_are_found_at_once(seed: int, block: int, by_profile: int) -> None:
+    """Pairs of several blocks are those of one; what they have in common is measured without candidates by it, too."""
+    rng = np.random.default_rng(seed)
+    log = Cooccurrence(sp.csr_matrix((rng.random((6, 12)) < 0.4).astype(np.float32)), 0.5)
+    profiles = sp.csr_matrix((rng.random((12, 5)) * (rng.random((12, 5)) < 0.5)).astype(np.float32))
+    rows = np.flatnonzero(rng.random(12) < 0.8)
+    whole = pairs_of(candidate_pairs(log, profiles, rows, 4, by_profile))
+    with patch("shortlist_training.pdn.serving_candidates.BLOCK", block):
+        assert pairs_of(candidate_pairs(log, profiles, rows, 4, by_profile)) == whole
+    alike = (profiles @ profiles.T).toarray()
+    for (j, i), values in whole.items():
+        assert values[STATISTICS.index("alike")] == pytest.approx(alike[rows[j], rows[i]], abs=1e-3)
+
+
 def test_without_attributes_nothing_is_alike() -> None:
     """No titles and no categories leave candidates to the log."""
     assert profile_matrix(None, None, 4).nnz == 0
@@ -232,7 +250,7 @@ def test_training_learns_the_colours(trained: ServedPdn, views: Views) -> None:
     assert found["ndcg@100"].mean() > 0.7
 
 
-def test_an_index_ranks_candidates_by_simnet(trained: ServedPdn, views: Views) -> None:
+def test_an_index_ranks_candidates_by_simnet(trained: ServedPdn, views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each row holds its k most similar candidates, best first, and -1 with -inf after the last one."""
     index = path_index(trained, views.everybody, np.arange(ITEMS), 15)
     pairs = views.everybody
@@ -249,6 +267,10 @@ def test_an_index_ranks_candidates_by_simnet(trained: ServedPdn, views: Views) -
         assert set(index.neighbours[row][there].tolist()) <= set(targets.tolist()) - {row}
         assert (index.scores[row][~there] == -np.inf).all()
         assert (np.diff(index.scores[row][there]) <= 0).all()
+    monkeypatch.setattr("shortlist_training.pdn.serving_index.RANK_BLOCK", 7)
+    parts = path_index(trained, views.everybody, np.arange(ITEMS), 15)
+    np.testing.assert_array_equal(parts.neighbours, index.neighbours)
+    np.testing.assert_array_equal(parts.scores, index.scores)
 
 
 @settings(deadline=None)
@@ -304,8 +326,29 @@ def test_training_is_deterministic(views: Views) -> None:
 
 
 def test_large_catalogues_train_too(views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tables over the size from which two-tower's gradients are sparse: PDN's optimizer takes none."""
+    """Tables over the size from which two-tower's gradients are sparse: PDN's are dense until there are far more."""
     monkeypatch.setattr("shortlist_training.sources.content.SPARSE_FROM", 1)
     validation = fold_in_users(WORLD.histories, "validation", 0.6, 0)
     _, epochs = train_pdn(WORLD.histories, content(), TRANSFORMS, views, validation, SETTINGS, 0, lambda _: None)
     assert all(math.isfinite(epoch.loss) for epoch in epochs)
+
+
+def test_of_very_many_items_a_step_moves_those_in_use(views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the decay moves all. Items that one user, of one colour, does not meet stay; what is in use moves as far."""
+    validation = fold_in_users(WORLD.histories, "validation", 0.6, 0)
+    lone = Views(views.histories[:1], views.fold[:1], views.held_out, views.everybody)
+    once = msgspec.structs.replace(SETTINGS, pool=1, epochs=1, weight_decay=0.1)
+    monkeypatch.setattr("shortlist_training.sources.content.SPARSE_FROM", 1)
+    moved = []
+    for least in (ITEMS + 1, ITEMS):
+        monkeypatch.setattr("shortlist_training.pdn.serving_model.SPARSE_FROM", least)
+        seed_everything(0, SETTINGS.threads)
+        before = ServedPdn(content(), TRANSFORMS, once).direct_items.tables["id"].get_parameter("weight")
+        model, _ = train_pdn(WORLD.histories, content(), TRANSFORMS, lone, validation, once, 0, lambda _: None)
+        after = model.direct_items.tables["id"].get_parameter("weight")
+        moved.append((after - before).abs().amax(dim=1).detach().numpy()[2:])  # without padding and unknown
+    dense, sparse = moved
+    assert (dense > 0).all()
+    used = sparse > 0
+    assert 0 < used.sum() <= ITEMS // len(COLOURS) + 1
+    np.testing.assert_allclose(sparse[used], dense[used], atol=2e-3)  # a step is 0.01

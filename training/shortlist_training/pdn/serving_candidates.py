@@ -28,7 +28,7 @@ _COMMON = 0.05  # words in a larger share of titles say nothing of two items
 
 @dataclass(frozen=True)
 class CandidatePairs:
-    """Pairs (trigger j, target i): trigger j's are indptr[j]:indptr[j + 1] of targets (n,) int64, ascending.
+    """Pairs (trigger j, target i): trigger j's are indptr[j]:indptr[j + 1] of targets (n,) int32, ascending.
 
     statistics: (n, s) float16, `STATISTICS`: log(cosine / LEAST_COSINE), log(1 + count), log of the lift, cosine of the
     content, 1 where somebody has both, log(1 + the target's count). The first three are 0 where nobody has. With
@@ -36,14 +36,14 @@ class CandidatePairs:
     """
 
     indptr: Rows
-    targets: Rows
+    targets: NDArray[np.int32]
     statistics: NDArray[np.float16]
     items: int
 
     @cached_property
     def places(self) -> sp.csr_matrix:
         """Lay the pairs' numbers, plus 1, out as an (I, I) sparse matrix."""
-        numbers = np.arange(1, len(self.targets) + 1, dtype=np.int64)
+        numbers = np.arange(1, len(self.targets) + 1, dtype=_whole(len(self.targets)))
         return sp.csr_matrix((numbers, self.targets, self.indptr), shape=(len(self.indptr) - 1, self.items))
 
     def triggers(self) -> Rows:
@@ -94,11 +94,21 @@ class Cooccurrence:
         found: NDArray[np.float32] = np.sign(weight) * np.log1p(np.abs(weight) / LEAST_WEIGHT)
         return found
 
-    def block(self, triggers: Rows, targets: Rows) -> tuple[Rows, Rows, NDArray[np.float32]]:
-        """List the pairs that somebody has: places in `triggers` and in `targets` (n,), statistics (n, 3)."""
-        left = self._by_item[triggers]
-        weighted = (left @ self._weighted[:, targets]).tocsr()
-        counted = (left @ self._history[:, targets]).tocsr()
+    def blocks(self, rows: Rows) -> Iterator[tuple[Rows, Rows, NDArray[np.float32]]]:
+        """List the pairs among `rows` (R,) that somebody has, `BLOCK` triggers at a time.
+
+        Gives the triggers' places in the block and the targets' places in `rows` (n,), by trigger and then by target,
+        and statistics (n, 3).
+        """
+        weighted, history = self._weighted[:, rows], self._history[:, rows]
+        for start in range(0, len(rows), BLOCK):
+            triggers = rows[start : start + BLOCK]
+            left = self._by_item[triggers]
+            yield self._measured(triggers, rows, (left @ weighted).tocsr(), (left @ history).tocsr())
+
+    def _measured(
+        self, triggers: Rows, targets: Rows, weighted: sp.csr_matrix, counted: sp.csr_matrix
+    ) -> tuple[Rows, Rows, NDArray[np.float32]]:
         weighted.sort_indices()
         counted.sort_indices()
         place = np.repeat(np.arange(len(triggers)), np.diff(counted.indptr))
@@ -163,35 +173,43 @@ def candidate_pairs(
 
 def _blocks(
     log: Cooccurrence, profiles: sp.csr_matrix, rows: Rows, by_log: int, by_profile: int
-) -> Iterator[tuple[Rows, Rows, NDArray[np.float16]]]:
+) -> Iterator[tuple[Rows, NDArray[np.int32], NDArray[np.float16]]]:
     here = profiles[rows]
-    across = here.T.tocsr()
-    for start in range(0, len(rows), BLOCK):
-        part = slice(start, min(start + BLOCK, len(rows)))
-        place, target, found = log.block(rows[part], rows)
+    across = here.T.tocsr() if by_profile else None
+    for number, (place, target, found) in enumerate(log.blocks(rows)):
+        start = number * BLOCK
+        size = min(BLOCK, len(rows) - start)
         keys = place * len(rows) + target
-        alike = (here[part] @ across).tocsr()
-        alike.sort_indices()
-        alike_place = np.repeat(np.arange(alike.shape[0]), np.diff(alike.indptr))
-        other = alike.indices != alike_place + start
-        alike_keys = (alike_place * len(rows) + alike.indices)[other].astype(np.int64)
-        likeness = alike.data[other]
-        chosen = np.union1d(
-            keys[_top(place, found[:, 0], by_log)],
-            alike_keys[_top(alike_place[other], likeness, by_profile)],
-        )
+        chosen = keys[np.sort(_top(place, found[:, 0], by_log))]
+        if across is not None:
+            chosen = np.union1d(chosen, _alike(here[start : start + size] @ across, start, by_profile))
+        trigger, other = np.divmod(chosen, len(rows))
         statistics = np.zeros((len(chosen), number_of_statistics(log.ease_lambda)), dtype=np.float16)
         at, has = _find(keys, chosen)
         statistics[has, :3] = found[at]
+        statistics[:, 3] = _likeness(here, start + trigger, other)
         statistics[has, 4] = 1.0
-        at, has = _find(alike_keys, chosen)
-        statistics[has, 3] = likeness[at]
-        targets = rows[chosen % len(rows)]
-        statistics[:, 5] = log.popularity(targets)
+        statistics[:, 5] = log.popularity(rows[other])
         if log.ease_lambda:
-            statistics[:, -1] = log.ease(rows[start + chosen // len(rows)], targets)
-        lengths = np.bincount(chosen // len(rows), minlength=part.stop - part.start)
-        yield lengths, chosen % len(rows), statistics
+            statistics[:, -1] = log.ease(rows[start + trigger], rows[other])
+        yield np.bincount(trigger, minlength=size), other.astype(np.int32), statistics
+
+
+def _alike(products: sp.csr_matrix, start: int, most: int) -> Rows:
+    """Find the `most` largest products of each trigger of a block that begins at `start`, without itself: keys."""
+    products.sort_indices()
+    place = np.repeat(np.arange(products.shape[0]), np.diff(products.indptr))
+    other = products.indices != place + start
+    place, target, likeness = place[other], products.indices[other].astype(np.int64), products.data[other]
+    top = _top(place, likeness, most)
+    keys: Rows = place[top] * products.shape[1] + target[top]
+    return keys
+
+
+def _likeness(profiles: sp.csr_matrix, triggers: Rows, targets: Rows) -> NDArray[np.float32]:
+    """Multiply the profiles of n pairs: (n,)."""
+    products = profiles[triggers].multiply(profiles[targets])
+    return np.asarray(products.sum(axis=1), dtype=np.float32).ravel()
 
 
 def _top(place: Rows, value: NDArray[np.float32], most: int) -> Rows:
@@ -208,10 +226,14 @@ def _top(place: Rows, value: NDArray[np.float32], most: int) -> Rows:
 
 
 def _find(keys: Rows, wanted: Rows) -> tuple[Rows, NDArray[np.bool_]]:
-    """Find wanted keys: their places in `keys` (which has each once), and which of them are there."""
-    order = np.argsort(keys, kind="stable")
-    at = np.searchsorted(keys[order], wanted)
+    """Find wanted keys: their places in `keys`, which are ascending, and which of them are there."""
+    at = np.searchsorted(keys, wanted)
     has = np.zeros(len(wanted), dtype=np.bool_)
     inside = at < len(keys)
-    has[inside] = keys[order[at[inside]]] == wanted[inside]
-    return order[at[has]], has
+    has[inside] = keys[at[inside]] == wanted[inside]
+    return at[has], has
+
+
+def _whole(largest: int) -> type[np.signedinteger]:
+    """Give the smaller type that holds a number."""
+    return np.int32 if largest <= np.iinfo(np.int32).max else np.int64

@@ -15,6 +15,7 @@ from shortlist_training.pdn.serving_model import ServedPdn
 from shortlist_training.timelines import Rows
 
 PAIR_BLOCK = 1 << 18
+RANK_BLOCK = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -36,27 +37,30 @@ def path_index(model: ServedPdn, pairs: CandidatePairs, rows: Rows, k: int) -> P
     """
     size = len(pairs.indptr) - 1
     scores = _similarities(model, pairs, rows)
-    place = pairs.triggers()
-    order = np.lexsort((pairs.targets, -scores, place))
-    rank = np.arange(len(order)) - pairs.indptr[place[order]]
-    kept = order[rank < k]
-    at = (place[kept], rank[rank < k])
     neighbours = np.full((size, k), -1, dtype=np.int32)
     weights = np.full((size, k), -np.inf, dtype=np.float16)
-    neighbours[at], weights[at] = pairs.targets[kept], scores[kept].astype(np.float16)
+    for start in range(0, size, RANK_BLOCK):  # sorting all pairs at once takes 32 bytes of each
+        bounds = pairs.indptr[start : start + RANK_BLOCK + 1]
+        part = slice(int(bounds[0]), int(bounds[-1]))
+        place = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
+        order = np.lexsort((-scores[part], place))  # stable, and a trigger's targets ascend
+        rank = np.arange(len(order)) - (bounds[place] - bounds[0])
+        kept = part.start + order[rank < k]
+        at = (start + place[rank < k], rank[rank < k])
+        neighbours[at], weights[at] = pairs.targets[kept], scores[kept].astype(np.float16)
     return PathIndex(neighbours, weights)
 
 
 def _similarities(model: ServedPdn, pairs: CandidatePairs, rows: Rows) -> NDArray[np.float32]:
-    place = pairs.triggers()
-    parts = [np.zeros(0, dtype=np.float32)]
+    found = np.empty(len(pairs.targets), dtype=np.float32)
     with torch.no_grad():
-        for start in range(0, len(place), PAIR_BLOCK):
-            part = slice(start, start + PAIR_BLOCK)
-            triggers, targets = torch.from_numpy(rows[place[part]]), torch.from_numpy(rows[pairs.targets[part]])
+        for start in range(0, len(found), PAIR_BLOCK):
+            part = slice(start, min(start + PAIR_BLOCK, len(found)))
+            triggers = torch.from_numpy(rows[pairs.triggers_at(np.arange(part.start, part.stop))])
+            targets = torch.from_numpy(rows[pairs.targets[part]])
             statistics = torch.from_numpy(pairs.statistics[part].astype(np.float32))
-            parts.append(model.similarity(triggers, targets, statistics).numpy())
-    return np.concatenate(parts)
+            found[part] = model.similarity(triggers, targets, statistics).numpy()
+    return found
 
 
 @dataclass(frozen=True)

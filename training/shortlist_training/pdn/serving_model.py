@@ -18,6 +18,7 @@ from shortlist_training.config_sources import PdnSettings
 from shortlist_training.pdn.serving_candidates import LEAST_COSINE, number_of_statistics
 from shortlist_training.sources.content import ItemContent, ItemEncoder
 from shortlist_training.sources.people import UserEncoder, dense
+from shortlist_training.train import SPARSE_FROM
 
 PATH_START = -1.0
 DIRECT_START = -4.0
@@ -102,7 +103,10 @@ class SimNet(nn.Module):
 
 
 class ServedPdn(nn.Module):
-    """All nets. The direct net has embeddings of its own (section 4.4); the bias net is for training only."""
+    """All nets. The direct net has embeddings of its own (section 4.4); the bias net is for training only.
+
+    From `SPARSE_FROM` items on their tables' gradients are sparse.
+    """
 
     def __init__(
         self,
@@ -112,12 +116,13 @@ class ServedPdn(nn.Module):
         path_start: float = PATH_START,
     ) -> None:
         super().__init__()
-        self.items = ItemEncoder(content, settings.items)
+        sparse = len(content.ids) >= SPARSE_FROM
+        self.items = ItemEncoder(content, settings.items, sparse=sparse)
         self.trigger_item = nn.Linear(self.items.width, settings.hidden)
         self.trignet = TrigNet(transforms, settings)
         self.simnet = SimNet(self.items.width, settings)
         self.direct_user = DirectUser(transforms, settings)
-        self.direct_items = ItemEncoder(content, settings.items)
+        self.direct_items = ItemEncoder(content, settings.items, sparse=sparse)
         width = self.direct_items.width + self.direct_items.details_width
         self.direct_item = dense([width, 2 * settings.hidden, settings.direct_dim])
         self.direct_start = nn.Parameter(torch.tensor(DIRECT_START))

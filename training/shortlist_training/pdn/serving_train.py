@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from models.features import FeatureTransform, Transforms
 from models.pdn import count_codes, position_codes, triggers_of
@@ -101,18 +102,19 @@ def train_pdn(
     """Fit by AdamW, the rate falling along a cosine; keep the epoch whose served form ranks validation users best."""
     rng = seed_everything(seed, settings.threads)
     model = ServedPdn(content, transforms, settings)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.epochs, settings.learning_rate / 20)
+    optimizers = _optimizers(model, settings)
+    schedules = [CosineAnnealingLR(each, settings.epochs, settings.learning_rate / 20) for each in optimizers]
     epochs = [Epoch(0, 0.0, validation_ndcg(model, transforms, views.everybody, validation, settings))]
     on_epoch(epochs[0])
     best, kept = Epoch(0, 0.0, -1.0), copy.deepcopy(model.state_dict())
     for number in range(1, settings.epochs + 1):
         model.train()
         losses = [
-            _step(model, optimizer, batch, settings)
+            _step(model, optimizers, batch, settings)
             for batch in epoch_batches(views, histories.items, transforms, settings, rng)
         ]
-        schedule.step()
+        for schedule in schedules:
+            schedule.step()
         model.eval()
         ndcg = validation_ndcg(model, transforms, views.everybody, validation, settings)
         epochs.append(Epoch(number, float(np.mean(losses)), ndcg))
@@ -179,7 +181,7 @@ def sample(
     label = np.zeros((len(examples), len(pool)), dtype=np.bool_)
     weight = np.tile(np.isin(pool, drawn).astype(np.float32), (len(examples), 1))
     for row, (user, example) in enumerate(found):
-        weight[row, np.isin(pool, views.histories[user].rows)] = 0.0
+        weight[row, _places(pool, views.histories[user].rows)] = 0.0
         wanted = np.searchsorted(pool, example.targets)
         weight[row] *= len(wanted) / max(float(weight[row].sum()), 1.0)
         label[row, wanted], weight[row, wanted] = True, 1.0
@@ -197,7 +199,7 @@ def sample(
         pool=torch.from_numpy(pool),
         pairs=(
             torch.from_numpy(pairs.triggers_at(used)),
-            torch.from_numpy(pairs.targets[used]),
+            torch.from_numpy(pairs.targets[used].astype(np.int64)),
             torch.from_numpy(pairs.statistics[used].astype(np.float32)),
         ),
         place=torch.from_numpy(place),
@@ -206,6 +208,13 @@ def sample(
         label=torch.from_numpy(label),
         weight=torch.from_numpy(weight),
     )
+
+
+def _places(pool: Rows, rows: Rows) -> Rows:
+    """Find the rows that are in an ascending pool: their places there."""
+    at = np.minimum(np.searchsorted(pool, rows), len(pool) - 1)
+    found: Rows = at[pool[at] == rows]
+    return found
 
 
 def _paths(
@@ -220,7 +229,7 @@ def _paths(
     line = np.repeat(np.arange(len(rows)), np.diff(block.indptr)).astype(np.int64)
     column = block.indices.astype(np.int64)
     kept = asked[owner[line], column]
-    used, place = np.unique(block.data[kept] - 1, return_inverse=True)
+    used, place = np.unique(block.data[kept].astype(np.int64) - 1, return_inverse=True)
     return place.astype(np.int64), line[kept], column[kept], used
 
 
@@ -241,9 +250,19 @@ def scores(model: ServedPdn, batch: Batch, *, direct: bool) -> Tensor:
     return total
 
 
-def _step(model: ServedPdn, optimizer: torch.optim.Optimizer, batch: Batch, settings: PdnSettings) -> float:
+def _optimizers(model: ServedPdn, settings: PdnSettings) -> list[torch.optim.Optimizer]:
+    """Give AdamW, and for tables of sparse gradients Adam over the rows in use, without the decay of all others."""
+    sparse = [table.weight for table in model.modules() if isinstance(table, nn.Embedding) and table.sparse]
+    others = [each for each in model.parameters() if all(each is not table for table in sparse)]
+    dense = torch.optim.AdamW(others, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    return [dense, torch.optim.SparseAdam(sparse, lr=settings.learning_rate)] if sparse else [dense]
+
+
+def _step(model: ServedPdn, optimizers: Sequence[torch.optim.Optimizer], batch: Batch, settings: PdnSettings) -> float:
     loss = cross_entropy(scores(model, batch, direct=settings.direct), batch.label, batch.weight)
-    optimizer.zero_grad()
+    for optimizer in optimizers:
+        optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]  # torch's stubs leave it untyped
-    optimizer.step()
+    for optimizer in optimizers:
+        optimizer.step()
     return float(loss.item())

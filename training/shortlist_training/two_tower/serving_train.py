@@ -164,16 +164,22 @@ def user_scorer(
 
 def encode_items(model: ServedTwoTower) -> NDArray[np.float32]:
     """Encode all items: (I, K) float32."""
-    rows = torch.arange(len(model.items.ids))
-    with torch.no_grad():
-        return np.concatenate([model.item_vectors(part).numpy() for part in torch.split(rows, ENCODE_BATCH)])
+    return _of_all(model, model.item_vectors)
 
 
 def input_vectors(model: ServedTwoTower) -> NDArray[np.float32]:
     """Give what the query tower reads of all items: (I, e) float32."""
+    return _of_all(model, model.items)
+
+
+def _of_all(model: ServedTwoTower, encode: Callable[[Tensor], Tensor]) -> NDArray[np.float32]:
+    """Encode some items after the others into one array; joining parts would take it twice."""
     rows = torch.arange(len(model.items.ids))
     with torch.no_grad():
-        return np.concatenate([model.items(part).numpy() for part in torch.split(rows, ENCODE_BATCH)])
+        found = torch.empty(len(rows), encode(rows[:1]).shape[1])
+        for part in torch.split(rows, ENCODE_BATCH):
+            found[part[0] : part[-1] + 1] = encode(part)
+    return found.numpy()
 
 
 def encode_users(
