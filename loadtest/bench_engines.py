@@ -4,7 +4,8 @@ The publisher's own sweep (`index_store.sweep`) measures every engine with one h
 fastest setting of each engine is then judged by the other half: recall, median and 99th percentile of single searches
 on one thread, in turns, and the median of their CPU time, which other processes disturb least. Where ScaNN's index is
 over principal axes, one over the vectors stands beside it. Graphs, which take minutes for a million items, are kept
-with `--kept` and not built again. Markdown goes where `--markdown` says, for docs/engines.md.
+with `--kept` and not built again. `--vectors` and `--users` take what `shortlist-train vectors` writes. Markdown goes
+where `--markdown` says, for docs/engines.md.
 """
 
 import math
@@ -34,7 +35,7 @@ from index_store.principal import principal_axes
 from index_store.recall import Truth
 from index_store.sweep import Goal, Measured, measured_efs, measured_exactly, measured_tree
 from loadtest.bench_engines_graph import graph_of
-from loadtest.bench_engines_input import Given, of_bundle, of_file, of_recipe
+from loadtest.bench_engines_input import Given, of_bundle, of_file, of_files, of_recipe
 
 TARGETS = (0.90, 0.95, 0.99)
 _EF_GRID = (100, 150, 200, 300, 400, 600, 800, 1200, 1700, 2500, 4000)
@@ -61,6 +62,7 @@ def main(
     source: Annotated[str, typer.Option(help="Of the bundle: led, two_tower, pdn, or a type of pairs.")] = "led",
     country: Annotated[str, typer.Option(help="Of the bundle; the largest if not given.", show_default=False)] = "",
     vectors: Annotated[Path | None, typer.Option(help="A .npy file instead, cosine.", show_default=False)] = None,
+    users: Annotated[Path | None, typer.Option(help="Ask with this .npy file; no cosine.", show_default=False)] = None,
     items: Annotated[int, typer.Option(help="Or so many drawn items.")] = 1_000_000,
     queries: Annotated[int, typer.Option(help="Half of them choose, the other half judges.")] = 600,
     m: Annotated[list[int] | None, typer.Option(help="M of graphs.", show_default="16, 32")] = None,
@@ -75,8 +77,10 @@ def main(
     with console.status("gathering vectors and queries") as status:
         if bundle is not None:
             given = of_bundle(bundle, source, country, queries)
+        elif vectors is not None:
+            given = of_file(vectors, queries) if users is None else of_files(vectors, users, queries)
         else:
-            given = of_file(vectors, queries) if vectors is not None else of_recipe(items, queries)
+            given = of_recipe(items, queries)
         spaces = msgspec.convert(space or get_args(Space), tuple[Space, ...])
         policy = IndexPolicy(m=tuple(m or (16, 32)), ef_grid=_EF_GRID, spaces=spaces if graphs else ())
         measured, spent = _curves(given, policy, kept, status.update)

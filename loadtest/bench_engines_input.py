@@ -42,6 +42,20 @@ def of_file(path: Path, count: int) -> Given:
     return _of_catalogue(path.stem, given(path), count)
 
 
+def of_files(vectors: Path, users: Path, count: int) -> Given:
+    """Take the vectors (N, D) and queries (Q, D) of two .npy files as they are; queries are taken in a random order.
+
+    Raises `ValueError` where they are no matrices of one width.
+    """
+    items, people = (np.ascontiguousarray(np.load(path), dtype=np.float32) for path in (vectors, users))
+    if items.ndim != 2 or people.ndim != 2 or items.shape[1] != people.shape[1]:  # noqa: PLR2004
+        message = f"{vectors} and {users}: expected (N, D) and (Q, D), found {items.shape} and {people.shape}"
+        raise ValueError(message)
+    order = np.random.default_rng(_SEED).permutation(len(people))
+    name = f"{vectors.parent.name}: {len(items):,} vectors of {items.shape[1]}"
+    return Given(name, items, people[order[:count]])
+
+
 def _of_catalogue(name: str, catalogue: Catalogue, count: int) -> Given:
     vectors = np.column_stack([catalogue.vectors, catalogue.biases]).astype(np.float32)
     histories = catalogue.histories(count, (_HISTORY, _HISTORY), _SEED)

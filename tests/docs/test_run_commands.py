@@ -50,6 +50,8 @@ ELSEWHERE = {
     "python -m loadtest.bench_engines*": ("minutes; tiny", "tests/loadtest/test_bench_engines.py"),
     "python -m loadtest.draw_log*": ("a million items; a few thousand", "tests/loadtest/test_draw_log.py"),
     "shortlist-train run build/drawn-log/*": ("a million items; a few thousand", "tests/loadtest/test_draw_log.py"),
+    "shortlist-train vectors build/drawn-log/*": ("a million items; a tiny log", "tests/training/test_sources_run.py"),
+    "shortlist-train train build/drawn-log/*": ("a million items; a tiny log", "tests/training/test_sources_run.py"),
     "python -m loadtest.bench_request": ("a million items", "make bench"),
     "shortlist-train run training/demo/*": ("three minutes of training", "make smoke"),
     "shortlist* training/examples/movielens-1m/*": (

@@ -10,7 +10,7 @@ from index_store.hnsw import HnswIndex
 from index_store.publish import publish
 from loadtest.bench_engines import main
 from loadtest.bench_engines_graph import graph_of
-from loadtest.bench_engines_input import of_bundle
+from loadtest.bench_engines_input import of_bundle, of_files
 from tiny_bundle import POLICY
 from tiny_sources import full_content
 
@@ -41,6 +41,20 @@ def test_kept_graphs_are_not_built_again(tmp_path: Path, monkeypatch: pytest.Mon
     found, expected = again.index.search(vectors[:20], 10), first.index.search(vectors[:20], 10)
     assert np.array_equal(found.rows, expected.rows)
     assert not np.array_equal(others[0].index.search(vectors[:20], 10).rows, expected.rows)
+
+
+def test_files_of_vectors_are_asked_with_files_of_users(tmp_path: Path) -> None:
+    """Both as they are, so many of the users; another width is refused with both shapes."""
+    rng = np.random.default_rng(0)
+    items, users = (rng.normal(size=(size, 6)).astype(np.float32) for size in (50, 9))
+    for name, values in (("items", items), ("users", users), ("wide", users[:, :4])):
+        np.save(tmp_path / f"{name}.npy", values)
+    found = of_files(tmp_path / "items.npy", tmp_path / "users.npy", 5)
+    assert np.array_equal(found.vectors, items)
+    assert found.queries.shape == (5, 6)
+    assert {row.tobytes() for row in found.queries} <= {row.tobytes() for row in users}
+    with pytest.raises(ValueError, match=r"found \(50, 6\) and \(9, 4\)"):
+        of_files(tmp_path / "items.npy", tmp_path / "wide.npy", 5)
 
 
 def test_a_bundles_sample_users_are_the_queries(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from shop_run import invoke, run, write
+from typer.testing import Result
 
 from index_store.bundle import load_bundle, verify_bundle
 from index_store.manifest import read_manifest
@@ -91,6 +92,30 @@ def test_sources_come_back_from_the_run_directory_as_they_were(published: dict[s
         assert scores.shape == (3, len(ingested.vocabulary)), name
         assert np.isfinite(scores).any()
         assert not np.isnan(scores).any()
+
+
+def test_vectors_are_what_is_published_and_asked(published: dict[str, Any], tmp_path: Path) -> None:
+    """Items' vectors are the bundle's of every country, held-out users' are as wide; other sources are refused."""
+    folder = published["folder"]
+    bundle = load_bundle(folder / "b/shop/first")
+
+    def written(source: str) -> Result:
+        return invoke(folder, "vectors", "--source", source, "--out", str(tmp_path / source), runs="first")
+
+    for source in ("two_tower", "pdn"):
+        assert written(source).exit_code == 0
+        items, users = (np.load(tmp_path / source / name) for name in ("items.npy", "users.npy"))
+        assert users.shape[1] == items.shape[1]
+        assert len(users) > 1
+        trained = {row.tobytes() for row in items}
+        for country in bundle.countries.values():
+            assert country.two_tower is not None
+            assert country.pdn is not None
+            vectors = country.two_tower.vectors if source == "two_tower" else country.pdn.item_vectors
+            assert {np.asarray(row).tobytes() for row in vectors} <= trained
+    refused = written("item_interaction")
+    assert refused.exit_code == 2
+    assert "use two_tower or pdn" in refused.stderr
 
 
 def test_a_finished_source_is_not_trained_again(published: dict[str, Any]) -> None:

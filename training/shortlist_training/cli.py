@@ -103,6 +103,20 @@ def publish(config: Config, runs: Runs = RUNS, bundles: Bundles = BUNDLES, versi
 
 
 @app.command(epilog=EXIT_CODES)
+def vectors(
+    config: Config,
+    source: Annotated[str, typer.Option(help="two_tower, or pdn for its direct net.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Directory to write to.", show_default=False)],
+    runs: Runs = RUNS,
+) -> None:
+    """Write a source's item vectors and held-out users' as .npy files, to search elsewhere (after train)."""
+    with _one_line_errors():
+        work = _workspace(config, runs)
+        written = _timed("vectors", lambda _: _steps().vectors_step(work, source, out))
+        console.print(written, soft_wrap=True, highlight=False)
+
+
+@app.command(epilog=EXIT_CODES)
 def reproduce(
     system: Annotated[str, typer.Argument(help="The system to hold against its paper, or 'all'.")],
     data: Annotated[Path, typer.Option(help="Folder that holds the data sets.", show_default=False)],

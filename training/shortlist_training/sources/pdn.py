@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from index_store.content import CountryContent, EncoderContent, PdnContent, SourceGoldenCase
-from models.features import FeatureTransform
+from models.features import FeatureTransform, Transforms
 from shortlist_training.config_sources import PdnSettings
 from shortlist_training.histories import History
 from shortlist_training.pdn.serving_candidates import Cooccurrence, candidate_pairs, profile_matrix
@@ -28,6 +28,7 @@ from shortlist_training.pdn.serving_loss import Paths
 from shortlist_training.pdn.serving_model import ServedPdn
 from shortlist_training.sources.base import Country, Learning, exact_top
 from shortlist_training.sources.content import ItemContent, item_content
+from shortlist_training.sources.people import user_tensors
 from shortlist_training.timelines import Rows, incidence
 
 _CLEAR_GAP = 1e-3  # golden weights this close at the cut could be cut otherwise by another order of float32 sums
@@ -103,6 +104,13 @@ class PdnSource:
             direct=self.settings.direct,
         )
         return scorer.score(np.arange(len(known)), self.settings.triggers)
+
+    def vectors(self, known: Sequence[History]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Give the direct net's part, `[q_i, c]` (I, d + 1) and `[p_u, 1]` (U, d + 1)."""
+        inputs = user_tensors(Transforms(self.transforms), [history.asking() for history in known])
+        with torch.no_grad():
+            users: NDArray[np.float32] = self.model.direct_user(*inputs.values()).numpy()
+        return self._vectors.item_vectors, users
 
     def paths(self, known: Sequence[History]) -> Paths:
         """Weigh users' triggers, with all candidates of each: what greedy retrieval takes the best of."""

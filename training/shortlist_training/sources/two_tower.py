@@ -59,6 +59,10 @@ class TwoTowerSource:
         users = encode_users(self.model, known, self.transforms, self.settings.max_history)
         return np.asarray(users @ self._vectors.T)
 
+    def vectors(self, known: Sequence[History]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Encode all trained items (I, K), and users (U, K) as `scores` does."""
+        return self._vectors, encode_users(self.model, known, self.transforms, self.settings.max_history)
+
     def encoders(self) -> Mapping[str, EncoderContent]:
         """Export the query tower."""
         exported = export_query_tower(self.model, self.transforms, self.settings.max_history, self.seed)

@@ -8,6 +8,7 @@ from shortlist_training.steps.ingesting import ingest_step, is_ingested
 from shortlist_training.steps.publishing import bundle_version, publish_step
 from shortlist_training.steps.serving import served_step
 from shortlist_training.steps.training import TRAINERS, train_step
+from shortlist_training.steps.vectors import vectors_step
 
 __all__ = [
     "TRAINERS",
@@ -19,4 +20,5 @@ __all__ = [
     "rewrite_report",
     "served_step",
     "train_step",
+    "vectors_step",
 ]

@@ -91,7 +91,12 @@ class Ingested:
 
 def load_sources(ingested: Ingested) -> dict[str, Source]:
     """Read the trained sources back, by name, in the order of training."""
-    return {name: _LOADERS[name](ingested) for name in ingested.work.loaded.project.sources()}
+    return {name: load_source(ingested, name) for name in ingested.work.loaded.project.sources()}
+
+
+def load_source(ingested: Ingested, name: str) -> Source:
+    """Read one of the project's trained sources back."""
+    return _LOADERS[name](ingested)
 
 
 def _two_tower(ingested: Ingested) -> TwoTowerSource:
