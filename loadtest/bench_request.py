@@ -80,9 +80,7 @@ def main(
         for source in _SOURCES:
             status.update(f"timing {source}")
             requests = _requests(drawn, country, source, history, calls + _WARM_UP)
-            lines.append({"source": source, **bench.steps(requests)})
-            if source == "led":
-                lines.append(bench.compiled(requests, lines[-1]))
+            lines += bench.lines(source, requests)
     console.print(f"load average {load:.1f} before, {os.getloadavg()[0]:.1f} after; {os.cpu_count()} cores")
     _print(lines, as_json=as_json)
 
@@ -103,25 +101,28 @@ class Bench:
         usual = Usual(retriever, "2026-01-01T00-00-00Z", limits)
         self._compiled = Desk(Served("Retrieve", rpc, record_answer, usual=usual), observer)
 
-    def steps(self, requests: Sequence[bytes]) -> dict[str, float]:
-        """Median microseconds of each step over the requests but the first few."""
-        whole = [self._timed(raw) for raw in requests][_WARM_UP:]
+    def lines(self, source: str, requests: Sequence[bytes]) -> list[dict[str, object]]:
+        """Median microseconds of each step over the requests but the first few, and of calls in both ways, in turns.
+
+        The compiled way has no steps that a clock could be put around; its tax is less the readable way's.
+        """
+        desks = self._desk, self._compiled
+        calls = [self._timed(raw, desks[number % 2]) for number, raw in enumerate(requests)][_WARM_UP:]
         with _Clocks() as clocks:
-            spent = [clocks.taken(self._timed(raw)) for raw in requests][_WARM_UP:]
+            spent = [clocks.taken(self._timed(raw, self._desk)) for raw in requests][_WARM_UP:]
         steps = {step: float(np.median([each[step] for each in spent])) for step in spent[0]}
-        call = float(np.median(whole))
-        return {**steps, "call": call, "tax": call - sum(steps[step] for step in _LIMIT)}
+        readable, compiled = (float(np.median(calls[first::2])) for first in (0, 1))
+        limit = sum(steps[step] for step in _LIMIT)
+        nothing = dict.fromkeys(steps, "-")
+        return [
+            {"source": source, **steps, "call": readable, "tax": readable - limit},
+            {"source": f"{source}, compiled", **nothing, "call": compiled, "tax": compiled - limit},
+        ]
 
-    def compiled(self, requests: Sequence[bytes], readable: Mapping[str, object]) -> dict[str, object]:
-        """Median microseconds of calls that compiled code answers; less the readable way's encode and search."""
-        call = float(np.median([self._timed(raw, self._compiled) for raw in requests][_WARM_UP:]))
-        tax = call - sum(cast("float", readable[step]) for step in _LIMIT)
-        return {**dict.fromkeys(readable, "-"), "source": "led, compiled", "call": call, "tax": tax}
-
-    def _timed(self, raw: bytes, desk: Desk[Query, Answer] | None = None) -> float:
+    def _timed(self, raw: bytes, desk: Desk[Query, Answer]) -> float:
         """One call's CPU, microseconds."""
         started = time.thread_time_ns()
-        (desk or self._desk).answer([Call(self._front, 0, raw, _FOREVER_NS)])
+        desk.answer([Call(self._front, 0, raw, _FOREVER_NS)])
         return (time.thread_time_ns() - started) / 1000
 
 

@@ -25,5 +25,5 @@ cdef class Lane:
     cdef int fetch(self, int left_out) except -1
     cdef tuple run_of(self, method, plan)
     cdef int look_up(self, const uint8_t *records, int count, int size, int32_t *rows, int32_t *places) noexcept
-    cdef int row_of(self, uint64_t item_id) noexcept
+    cdef int row_of(self, uint64_t product, int begin) noexcept
     cdef void average(self, const int32_t *rows, int count, float *user) noexcept
