@@ -120,10 +120,9 @@ class ScannIndex:
             if len(found) < k:
                 found, found_scores, method = self._wider(query, k, reorder)
             rows[number, : len(found)], scores[number, : len(found)] = found, found_scores
-        tied = scores[:, 1:] == scores[:, :-1]
-        if tied.any():
-            order = np.lexsort((rows, -scores), axis=1)
-            rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
+        for number in (scores[:, 1:] == scores[:, :-1]).any(axis=1).nonzero()[0].tolist():
+            order = np.lexsort((rows[number], -scores[number]))
+            rows[number], scores[number] = rows[number][order], scores[number][order]
         return Neighbours(rows, scores, method)
 
     def _effort(self, k: int) -> tuple[int, int]:
