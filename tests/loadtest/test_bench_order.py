@@ -18,7 +18,7 @@ def test_every_order_has_every_row_once() -> None:
 
 def test_orders_are_compared_at_equal_recall(capsys: pytest.CaptureFixture[str]) -> None:
     """For both targets every order has an ef, a recall that reaches it, and its cost beside the first one's."""
-    main(items=2_000, queries=20, space="ip", m=8, ef_construction=40)
+    main(items=2_000, queries=20, space="l2_augmented", m=16, ef_construction=100)
     said = capsys.readouterr().out
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in said.splitlines() if line.startswith("│")]
     names = list(orders(draw(REFERENCE.of_size(500))))
