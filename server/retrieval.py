@@ -18,10 +18,11 @@ from index_store.country import Country
 from models.encoder import OnnxEncoder
 from models.errors import EncoderError, FeatureKindError
 from server.answer import Answer, Degradation, Fallback, Module, SimilarAnswer, SourceReport
-from server.diversity import diversifies, diversify
+from server.chosen import choose, filled_up
+from server.diversity import diversifies
 from server.eligibility import eligibility
 from server.explain import explain
-from server.fusion import Fused, Ranked, fuse
+from server.fusion import Ranked, fuse
 from server.profiles import DEFAULT_PROFILE, Profile, SourceSetting
 from server.query import Query, SimilarQuery
 from server.refusals import (
@@ -35,7 +36,6 @@ from server.refusals import (
 )
 from server.resolve import Resolver, Task, check_filters, resolve_rows
 from server.sources.base import NO_ROWS, Found, Source
-from server.sources.popular import popular
 from server.sources.registry import open_sources
 from server.sources.similar import neighbourhoods, similar_items
 
@@ -57,7 +57,6 @@ _FALLBACK_OF = {
     Degradation.ENCODER_FAILED: Fallback.SOURCE_FAILED,
     Degradation.NOT_IN_BUNDLE: Fallback.SOURCE_MISSING,
 }
-_POPULAR = SourceSetting("popular")
 
 
 def built_in_profile(sources: Sequence[str]) -> Profile:
@@ -78,15 +77,6 @@ class Alone(msgspec.Struct, frozen=True):
     source: Source
     unused: int
     aged: bool
-
-
-class _Chosen(msgspec.Struct, frozen=True):
-    """What an answer consists of: rows (K,), scores (K,), masks (K,); the last `backfilled` are from popularity."""
-
-    rows: NDArray[np.int64]
-    scores: NDArray[np.float32]
-    masks: NDArray[np.uint32]
-    backfilled: int
 
 
 class Retriever:
@@ -205,9 +195,9 @@ class Retriever:
             Ranked(each.rows, each.scores, setting.weight, setting.quota or task.query.k)
             for setting, each in zip(settings, found, strict=True)
         ]
-        chosen = _choose(task, fuse(lists, task.profile.fusion))
+        chosen = choose(task, fuse(lists, task.profile.fusion))
         if (missing := task.query.k - len(chosen.rows)) > 0:
-            settings, found, chosen = _filled_up(task, found, chosen, missing)
+            settings, found, chosen = filled_up(task, found, chosen, missing)
         fuse_us = (time.perf_counter_ns() - started) // 1000
         reports = tuple(
             _report(setting.name, each, count, setting.quota or task.query.k)
@@ -252,47 +242,6 @@ def _modules(found: Sequence[Found], k: int) -> tuple[Module, ...]:
         msgspec.structs.replace(module, rows=module.rows[:k], scores=module.scores[:k])
         for each in found
         for module in each.modules
-    )
-
-
-def _choose(task: Task, fused: Fused) -> _Chosen:
-    """Take k of the fused list, as the profile's diversity says."""
-    k, diversity = task.query.k, task.profile.diversity
-    if not diversifies(diversity):
-        return _Chosen(fused.rows[:k], fused.scores[:k], fused.masks[:k], 0)
-    catalog = task.country.catalog
-    codes = (catalog.category_codes, catalog.merchant_codes)
-    places = diversify(fused.rows, fused.scores, k, diversity, codes, task.country.led.vectors[:, :-1])
-    return _Chosen(fused.rows[places], fused.scores[places], fused.masks[places], 0)
-
-
-def _filled_up(
-    task: Task, found: Sequence[Found], chosen: _Chosen, missing: int
-) -> tuple[tuple[SourceSetting, ...], list[Found], _Chosen]:
-    """Add the most popular of the other eligible rows, under the bit of popular, with the score of the last row."""
-    settings, found = task.settings, list(found)
-    more = popular(task.country, missing, task.eligible.without(chosen.rows))
-    if not len(more.rows):
-        return settings, found, chosen
-    bit = next((bit for bit, setting in enumerate(settings) if setting.name == "popular"), len(settings))
-    if bit == len(settings):
-        settings, found = (*settings, _POPULAR), [*found, more]
-    else:
-        found[bit] = msgspec.structs.replace(
-            found[bit],
-            rows=np.concatenate([found[bit].rows, more.rows]),
-            scores=np.concatenate([found[bit].scores, more.scores]),
-        )
-    last, count = chosen.scores[-1] if len(chosen.scores) else np.float32(0.0), len(more.rows)
-    return (
-        settings,
-        found,
-        _Chosen(
-            np.concatenate([chosen.rows, more.rows]),
-            np.concatenate([chosen.scores, np.full(count, last, dtype=np.float32)]),
-            np.concatenate([chosen.masks, np.full(count, 1 << bit, dtype=np.uint32)]),
-            count,
-        ),
     )
 
 
