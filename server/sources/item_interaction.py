@@ -77,7 +77,10 @@ class ItemInteractionSource:
         eligible: Sequence[Eligibility],
         setting: SourceSetting,
     ) -> list[Found]:
-        """See `Source.retrieve`: one search per target type; nothing for a user without a pair of a source type."""
+        """See `Source.retrieve`: a search per target type for all, and one more for lists that may have been cut off.
+
+        Nothing for a user without a pair of a source type.
+        """
         shard, size = shard_of(country), country.catalog.size
         watch = Stopwatch()
         own = [_starts(shard, *each, setting) for each in zip(users, wanted, eligible, strict=True)]
@@ -184,7 +187,7 @@ def _cut_off(own: Sequence[_List], wanted: int) -> list[tuple[int, int]]:
     """Find the lists that may have more to give to the best `wanted` of all, or gave much that is uncertain.
 
     Gives their places, and how many to ask for. A list may have more if its last score is among the best; one that
-    gave less than it was asked for has no more.
+    gave less than it was asked for has no more, and one whose eligible items were all scored is right as it is.
     """
     if all(each.start.wanted == wanted for each in own):
         return []
@@ -193,7 +196,7 @@ def _cut_off(own: Sequence[_List], wanted: int) -> list[tuple[int, int]]:
     found = []
     for place, each in enumerate(own):
         asked, known = each.start.wanted, each.hits.scores
-        if not asked <= len(known) or asked == wanted:
+        if each.hits.plan == "posting_lists" or len(known) < asked or asked == wanted:
             continue
         part = int(np.count_nonzero(known >= least))
         if part == len(known) < wanted:

@@ -122,3 +122,22 @@ def test_merged_lists_are_asked_for_less_than_whole_ones() -> None:
             fetched.append(sum(each.index.rows for each in shard.pairs.values()))  # type: ignore[attr-defined]
         fewer += bool(fetched) and fetched[0] < fetched[1]
     assert fewer > 3
+
+
+def test_lists_whose_eligible_items_were_all_scored_are_not_asked_again() -> None:
+    """Under a filter that leaves few items each is scored once for each list, as where the modules are asked for."""
+    compared = 0
+    for seed in range(10):
+        fetched, plans = set(), set()
+        for include_modules in (False, True):
+            world = sparing_world(seed, more=0)
+            country = world.countries["AA"]
+            request = Request(tuple((row, 1) for row in range(4)), k=12, merchants=("m1",))
+            query = query_of(country, request, "item_interaction", include_modules=include_modules)
+            report = answered(world, query).reports[0]
+            fetched.add(report.fetched)
+            plans.add(report.plan)
+        assert plans == {"posting_lists"}
+        assert len(fetched) == 1
+        compared += fetched != {0}
+    assert compared > 3
