@@ -3,11 +3,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 
 cdef class Lane:
-    cdef readonly object country
-    cdef readonly str profile
-    cdef readonly int k
-    cdef readonly bint excludes
-    cdef int start, max_history, dim
+    cdef int k, start, max_history, dim
+    cdef bint excludes
     cdef object user, search, depth, run
     cdef dict depths, runs
     cdef bytes head, unused, report_head, tail

@@ -10,15 +10,9 @@ from server.query import Query
 from server.sources.base import Found
 
 class Lane:
-    country: Country
-    profile: str
-    k: int
-    excludes: bool
-
     def __init__(
         self,
         country: Country,
-        profile: str,
         k: int,
         *,
         excludes: bool,

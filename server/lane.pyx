@@ -25,10 +25,9 @@ cdef class Lane:
     report, and after it.
     """
 
-    def __init__(self, country, profile, int k, *, bint excludes, int start, user, int max_history, search, depth, run,
-                 head, unused, report_head, tail):
-        self.country, self.profile, self.k, self.excludes = country, profile, k, excludes
-        self.start, self.max_history = start, max_history
+    def __init__(self, country, int k, *, bint excludes, int start, user, int max_history, search, depth, run, head,
+                 unused, report_head, tail):
+        self.k, self.excludes, self.start, self.max_history = k, excludes, start, max_history
         self.user, self.search, self.depth, self.run = user, search, depth, run
         self.head, self.unused, self.report_head, self.tail = head, unused, report_head, tail
         self.depths, self.runs = {}, {}

@@ -106,7 +106,6 @@ class Usual:
 
         return Lane(
             country,
-            alone.profile.name,
             k,
             excludes=excludes,
             start=metrics.start_of(country.code),

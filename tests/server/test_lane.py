@@ -303,7 +303,6 @@ def test_a_reply_is_as_long_as_protobuf_would_write_it() -> None:
     assert made.rpc.decoded == 0
 
 
-USUAL: dict[str, Any] = {"k": 5}
 SPECIAL: dict[str, dict[str, Any]] = {
     "another source": {"profile": "fused"},
     "scores of fusion": {"profile": "ranks"},
