@@ -14,11 +14,12 @@ from index_store.index import Neighbours, exact_top_k
 from index_store.index_entry import ScannEntry
 from index_store.item_interaction import Pairs
 from index_store.manifest import PairsEntry
+from models.interactions import InteractionType
 from naive import SCORES, Request, best, eligible_rows
 from server.answer import Answer
 from server.query import Query
 from server.retrieval import Retriever
-from small_world import SmallWorld, small_world
+from small_world import PAIR_TARGETS, SmallWorld, small_world
 
 RECALL_K = 2
 PROFILES = {name: only(name) for name in ("item_interaction", "led")}  # type: ignore[arg-type]
@@ -69,13 +70,19 @@ def answered(world: SmallWorld, query: Query) -> Answer:
     return Retriever(world, world.encoders, PROFILES, None).answer(query)  # type: ignore[arg-type]
 
 
+@st.composite
+def shallow(draw: st.DrawFn, country: Country) -> Request:
+    """Draw a request for few items, often without a filter: of few eligible ones all would be scored."""
+    return replace(draw(requests(country, filtered=draw(st.booleans()))), k=draw(st.integers(1, 25)))
+
+
 @settings(max_examples=200, deadline=None)
 @given(data=st.data(), seed=st.integers(0, 31), more=st.sampled_from([0, 1, 5, 20]))
 def test_what_is_to_spare_makes_up_for_shallow_lists(data: st.DataObject, seed: int, more: int) -> None:
     """Where nothing is missed the merged answer is the best of all whole lists, however shallow they were asked for."""
     world = sparing_world(seed, more)
     country = world.countries["AA"]
-    request = data.draw(requests(country))
+    request = data.draw(shallow(country))
     answer = answered(world, query_of(country, request, "item_interaction"))
     scores = SCORES["item_interaction"](country, request)
     own = len(answer.rows) - answer.backfilled
@@ -90,7 +97,7 @@ def test_what_is_missed_neither_leaks_nor_leaves_a_gap(data: st.DataObject, seed
     """Where some is missed what is given is eligible, each once, in order, and as much as the lists hold."""
     world = sparing_world(seed, more=20, missing=3)
     country = world.countries["AA"]
-    request = data.draw(requests(country))
+    request = data.draw(shallow(country))
     answer = answered(world, query_of(country, request, "item_interaction"))
     scores, eligible = SCORES["item_interaction"](country, request), eligible_rows(country, request)
     rows = answer.rows.tolist()
@@ -101,6 +108,42 @@ def test_what_is_missed_neither_leaks_nor_leaves_a_gap(data: st.DataObject, seed
     assert (answer.scores[:own] <= np.array([scores[row] for row in rows[:own]]) + 1e-5).all()
     assert (np.diff(answer.scores[:own]) <= 0).all()
     assert own == min(request.k, len([row for row in eligible if row in scores]))
+
+
+def lopsided_world(more: int, missing: int) -> tuple[SmallWorld, Request]:
+    """A world, and a request that begins two lists for each of two target types: one of the four has all the best."""
+    world = next(world for world in map(small_world, range(50)) if world.countries["AA"].catalog.size == 60)
+    country = world.countries["AA"]
+    shard = country.item_interaction
+    assert shard is not None
+    rng = np.random.default_rng(0)
+    near, far = shard.pairs[InteractionType.VIEW].rows[:2].tolist()
+    pairs = {}
+    for kind, each in shard.pairs.items():
+        vectors = 0.3 * rng.normal(size=each.vectors.shape).astype(np.float32)
+        vectors[:, 0] += -1.0 if kind == PAIR_TARGETS[1] else 1.0
+        vectors[each.rows == far] = np.eye(vectors.shape[1])[1]
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        pairs[kind] = replace(each, vectors=vectors)
+    country = _sparing(replace(country, item_interaction=replace(shard, pairs=pairs)), more, missing)
+    view = int(InteractionType.VIEW)
+    return replace(world, countries={"AA": country}), Request(((near, view), (far, view)), k=16)
+
+
+@pytest.mark.parametrize(("more", "missing"), [(0, 0), (40, 3)])
+def test_a_list_that_has_most_of_the_best_is_asked_again(more: int, missing: int) -> None:
+    """Where it was cut off, and where much of what it gave was only to spare; what that cost is reported."""
+    world, request = lopsided_world(more, missing)
+    country = world.countries["AA"]
+    answer = answered(world, query_of(country, request, "item_interaction"))
+    expected = best(SCORES["item_interaction"](country, request), eligible_rows(country, request), request.k)
+    assert not answer.backfilled
+    assert answer.scores.tolist() == pytest.approx(expected, abs=1e-5)
+    (report,) = answer.reports
+    assert country.item_interaction is not None
+    asked = sum(each.index.rows for each in country.item_interaction.pairs.values())  # type: ignore[attr-defined]
+    assert report.fetched == asked
+    assert report.plan == "mask"
 
 
 def test_merged_lists_are_asked_for_less_than_whole_ones() -> None:
