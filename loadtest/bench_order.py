@@ -10,8 +10,9 @@ import sys
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, get_args
 
+import msgspec
 import numpy as np
 import typer
 from numpy.typing import NDArray
@@ -75,10 +76,12 @@ def orders(catalogue: Catalogue) -> Mapping[str, NDArray[np.int64]]:
 
 
 def _space(name: str) -> Space:
-    if name == "ip" or name == "l2_augmented":  # noqa: PLR1714 - narrowed for the type checker
-        return name
-    message = f"expected ip or l2_augmented, found {name!r}"
-    raise typer.BadParameter(message, param_hint="--space")
+    try:
+        found: Space = msgspec.convert(name, Space)
+    except msgspec.ValidationError as error:
+        message = f"expected {' or '.join(get_args(Space))}, found {name!r}"
+        raise typer.BadParameter(message, param_hint="--space") from error
+    return found
 
 
 def _compared(graphs: Mapping[str, _Ordered], target: float) -> list[list[str]]:
