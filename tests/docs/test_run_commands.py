@@ -49,7 +49,7 @@ ELSEWHERE = {
     "python -m loadtest.soak *": ("half an hour; two short runs", "tests/loadtest/test_soak.py"),
     "python -m loadtest.bench_engines*": ("minutes; tiny", "tests/loadtest/test_bench_engines.py"),
     "python -m loadtest.bench_order*": ("minutes; tiny", "tests/loadtest/test_bench_order.py"),
-    "python -m loadtest.in_process *": ("a million items; a few thousand, as the bench runs it", "tests/loadtest/test_bench.py"),
+    "python -m loadtest.in_process *": ("a million items; a few thousand", "tests/loadtest/test_bench.py"),
     "python -m loadtest.draw_log*": ("a million items; a few thousand", "tests/loadtest/test_draw_log.py"),
     "shortlist-train run build/drawn-log/*": ("a million items; a few thousand", "tests/loadtest/test_draw_log.py"),
     "shortlist-train vectors build/drawn-log/*": ("a million items; a tiny log", "tests/training/test_sources_run.py"),
