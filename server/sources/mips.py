@@ -257,7 +257,7 @@ def _fetch(space: Space, queries: NDArray[np.float32], group: Sequence[_Pending]
     numbers = [each.number for each in group]
     asked = queries if len(numbers) == len(queries) else queries[numbers]
     fetch, spare = max(each.fetch for each in group), any(each.most > each.wanted for each in group)
-    found = space.index.search(asked, fetch, spare=True) if spare else space.index.search(asked, fetch)
+    found = space.index.search(asked, fetch, spare=spare)
     rows = space.rows_at(found.rows)
     kept = None if all(each.eligible.all for each in group) and not spare else _kept(rows, group)
     hits = []
