@@ -1,13 +1,14 @@
 """Compiles what is written in Cython beside its source, for wheels and for editable installations."""
 
 import os
+import runpy
 import sysconfig
 from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-_MODULES = ("lane", "lane_call", "lanes")
+_MODULES = ("lane", "lane_call", "lanes")  # the last one has the digest of what all are compiled from
 _BUILT = "build/cython"
 
 
@@ -19,29 +20,37 @@ class CompileHook(BuildHookInterface):  # type: ignore[type-arg] # hatchling's t
         os.chdir(self.root)
         suffix = sysconfig.get_config_var("EXT_SUFFIX")
         compiled = [Path("server", name + suffix) for name in _MODULES]
-        if version != "editable" or not _newer(compiled):
-            _compile()
+        digest = runpy.run_path("server/compiled.py")["sources_digest"]()
+        if version != "editable" or not _current(compiled, digest):
+            _compile(digest)
         build_data["pure_python"], build_data["infer_tag"] = False, True
         build_data["artifacts"] += [str(path) for path in compiled]
 
 
-def _newer(compiled: list[Path]) -> bool:
+def _current(compiled: list[Path], digest: str) -> bool:
     """Whether nothing has changed since: Make installs twice, without and with what development needs."""
-    sources = [*Path("server").glob("*.pyx"), *Path("server").glob("*.pxd"), Path(__file__)]
-    newest = max(path.stat().st_mtime for path in sources)
-    return all(path.exists() and path.stat().st_mtime > newest for path in compiled)
+    if not all(path.exists() and path.stat().st_mtime > Path(__file__).stat().st_mtime for path in compiled):
+        return False
+    return digest.encode() in compiled[-1].read_bytes()
 
 
-def _compile() -> None:
+def _compile(digest: str) -> None:
     # of the build only
     from Cython.Build import cythonize  # noqa: PLC0415
     from setuptools import Distribution, Extension  # noqa: PLC0415
 
     extensions = [
-        Extension(f"server.{name}", [f"server/{name}.pyx"], extra_compile_args=["-O3", "-g0"]) for name in _MODULES
+        Extension(
+            f"server.{name}",
+            [f"server/{name}.pyx"],
+            define_macros=[("SHORTLIST_COMPILED_FROM", f'"{digest}"')],
+            extra_compile_args=["-O3", "-g0"],
+        )
+        for name in _MODULES
     ]
     modules = cythonize(extensions, build_dir=_BUILT, quiet=True)
     command = Distribution({"name": "shortlist", "ext_modules": modules}).get_command_obj("build_ext")
     command.inplace, command.build_temp = True, _BUILT
+    command.force = True  # what has changed may be the digest alone
     command.ensure_finalized()
     command.run()

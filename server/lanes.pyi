@@ -6,6 +6,8 @@ from server.lane import Lane
 from server.observe import Observed, Observer
 from server.query import Query
 
+COMPILED_FROM: str
+
 class Lanes:
     def __init__(
         self,

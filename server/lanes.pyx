@@ -22,6 +22,11 @@ from server.lane cimport Lane
 from server.lane_call cimport LaneCall, distinct
 from server.lane_wire cimport count_records, now_ns, read_time, read_type
 
+cdef extern from *:
+    const char *SHORTLIST_COMPILED_FROM  # of hatch_build.py
+
+COMPILED_FROM = SHORTLIST_COMPILED_FROM.decode()
+
 cdef enum:
     LONGEST_REST = 128  # bytes of a request without its history
     # beyond this many a larger group saves little, and its first call would wait for its last

@@ -19,6 +19,7 @@ from index_store.index import Neighbours
 from models.errors import EncoderError, FeatureKindError
 from models.features import UserContext
 from server.answer import Answer, Degradation
+from server.compiled import refuse_older
 from server.decode import decode_query, decode_without_history
 from server.eligibility import Everything, eligibility
 from server.encode import encode_answer
@@ -37,10 +38,11 @@ from server.written import number, text
 
 try:
     from server.lane import Lane
-    from server.lanes import Lanes
+    from server.lanes import COMPILED_FROM, Lanes
 except ImportError as error:  # the sources without what is compiled from them
     message = "server/lane.pyx is not compiled: run make, or pip install -e ."
     raise ImportError(message) from error
+refuse_older(COMPILED_FROM)
 
 _MOST_LANES = 1024
 _VERSION, _UNUSED, _COUNTRY, _PROFILE = 0x12, 0x28, 0x3A, 0x42
