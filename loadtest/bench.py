@@ -23,7 +23,7 @@ from rich.console import Console
 
 from loadtest.bench_bundle import CACHE, BenchBundle, prepare
 from loadtest.bench_report import write_report
-from loadtest.bench_sleep import sleep_part
+from loadtest.bench_sleep import RATES, by_state, no_op_part
 from loadtest.catalogue import REFERENCE
 from loadtest.drive import Target
 from loadtest.floor import floor
@@ -204,10 +204,15 @@ def pinned_part(bench: Bench) -> Result:
 
 
 def asleep(bench: Bench) -> Result:
-    """What it costs that cores go to sleep between calls."""
-    scenario = bench.scenario("led95")
-    with bench.serving(scenario, transport="native") as (server, bundle):
-        return sleep_part(target_of(server, scenario.payloads(bundle)), bench.plan, bench.say)
+    """What the machine adds at the loads that the aims speak of."""
+    found: Result = {}
+    for name, rate in RATES.items():
+        scenario = bench.scenario(name)
+        with bench.serving(scenario, transport="native") as (server, bundle):
+            bench.say(f"sleep: {scenario.title} at {rate:,}/s")
+            found[scenario.title] = by_state(target_of(server, scenario.payloads(bundle)), bench.plan, rate)
+    bench.say("sleep: the no-op")
+    return found | no_op_part(bench.plan)
 
 
 def sizes_part(bench: Bench) -> Result:
