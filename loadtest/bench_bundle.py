@@ -8,6 +8,7 @@
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -55,7 +56,8 @@ class BenchBundle:
     """A published bundle and what is asked of it.
 
     histories: (Q, LONGEST) uint64 item ids, oldest first. best: (J, k) float32, LED's exact scores of the best k for
-    the last USUAL interactions of the first J, best first. build_s: how long publishing took.
+    the last USUAL interactions of the first J, best first. build_s: how long publishing took; nan where it was
+    interrupted after that.
     """
 
     root: Path
@@ -145,13 +147,13 @@ def _make(wanted: Wanted, cache: Path) -> BenchBundle:
             progress.update(step, description="making the other systems")
             content = with_systems(content, catalogue, asked)
         progress.update(step, description=f"publishing {len(catalogue.vectors):,} items at recall {wanted.recall}")
-        started = time.perf_counter()
+        started, spent = time.perf_counter(), math.nan
         target = cache / "bundles" / wanted.key / VERSION
-        if target.exists():
+        if target.exists():  # and its time was lost with who published it
             set_current(cache / "bundles", wanted.key, VERSION)
         else:
             publish(content, root=cache / "bundles", name=wanted.key, version=VERSION, policy=wanted.policy)
-        spent = time.perf_counter() - started
+            spent = time.perf_counter() - started
         progress.update(step, description="searching exactly")
         best = _exact(catalogue, [history[-USUAL:] for history in asked.bench[:JUDGED]])
     (cache / "asked").mkdir(parents=True, exist_ok=True)
