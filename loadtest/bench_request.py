@@ -47,6 +47,7 @@ _SEED = 11
 _NOW_MS = 1_700_000_000_000
 _FOREVER_NS = 2**63
 _CLOCKED = 5_000
+_WIDE = 130
 _STEPS: Mapping[str, Sequence[str]] = {
     "decode": ("server.service:Retrieve.decode",),
     "look up": ("server.resolve:Resolver.task",),
@@ -222,7 +223,7 @@ def _print(lines: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
         table.add_column(heading, justify="right")
     for line in lines:
         table.add_row(*(f"{value:,.1f}" if isinstance(value, float) else str(value) for value in line.values()))
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
 
 
 if __name__ == "__main__":
