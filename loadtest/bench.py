@@ -12,51 +12,32 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from loadtest.bench_bundle import CACHE, BenchBundle, prepare
+from loadtest.bench_bundle import prepare
+from loadtest.bench_parts import (
+    RESULTS,
+    Bench,
+    Result,
+    asleep,
+    connections_part,
+    pinned_part,
+    scenario_part,
+    sizes_part,
+    transports_part,
+    workers_part,
+)
 from loadtest.bench_report import write_report
-from loadtest.bench_sleep import RATES, by_state, no_op_part
 from loadtest.catalogue import REFERENCE
-from loadtest.drive import Target
 from loadtest.floor import floor
-from loadtest.rig import Plan, at_rate, capacity, in_process, ladder, recall_of, stages, summary, target_of
-from loadtest.scenario import Scenario, scenarios
-from loadtest.served import ServedBundle, served
+from loadtest.rig import Plan
 
 SCENARIOS = ("led95", "led90", "two_tower", "pdn", "fused")
-RESULTS = CACHE / "results"
-Result = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What all parts share."""
-
-    items: int
-    sizes: tuple[int, ...]
-    plan: Plan
-    glove: Path | None
-    say: Callable[[str], None]
-
-    def scenario(self, name: str, items: int | None = None) -> Scenario:
-        """Find a scenario by name."""
-        return scenarios(items or self.items, self.glove)[name]
-
-    @contextmanager
-    def serving(self, scenario: Scenario, **options: Any) -> Iterator[tuple[ServedBundle, BenchBundle]]:  # noqa: ANN401 - as `served`
-        """Serve a scenario's bundle."""
-        bundle = prepare(scenario.wanted)
-        self.say(f"{scenario.name}: starting the server")
-        with served(bundle.root, bundle.name, profiles=scenario.profiles, **options) as server:
-            yield server, bundle
 
 
 def main(
@@ -116,118 +97,6 @@ def _prepare(bench: Bench, wanted: list[str]) -> None:
                 prepare(bench.scenario("led95", size).wanted)
         elif name != "floor":
             prepare(bench.scenario(name if name in SCENARIOS or name == "glove95" else "led95").wanted)
-
-
-def scenario_part(bench: Bench, scenario: Scenario) -> Result:
-    """All figures of one scenario over the transport that `auto` takes."""
-    bench.say(f"{scenario.name}: encode and search alone")
-    limit = in_process(scenario, bench.items, 4.0, exact=scenario.profile != "led")
-    with bench.serving(scenario) as (server, bundle):
-        target = target_of(server, scenario.payloads(bundle))
-        recall = recall_of(server, scenario, bundle)
-        bench.say(f"{scenario.name}: capacity")
-        most = summary(capacity(target, bench.plan))
-        rate = most["achieved_rate"]["median"]
-        bench.say(f"{scenario.name}: {rate:,.0f}/s; at half of it")
-        before = server.metrics()
-        half = summary(at_rate(target, rate / 2, bench.plan))
-        after = server.metrics()
-        rungs = ladder(target, rate, bench.plan, lambda what: bench.say(f"{scenario.name}: {what}"))
-        return {
-            "title": scenario.title,
-            "recall": recall,
-            "limit": limit,
-            "capacity": most,
-            "half": half,
-            "stages": stages(before, after),
-            "ladder": rungs,
-            "memory": server.memory_mib(),
-            "ready_s": server.ready_s,
-            "build_s": bundle.build_s,
-        }
-
-
-def _loaded(target: Target, plan: Plan) -> Result:
-    """Capacity, and latency at half of it."""
-    most = summary(capacity(target, plan))
-    return {"capacity": most, "half": summary(at_rate(target, most["achieved_rate"]["median"] / 2, plan))}
-
-
-def transports_part(bench: Bench) -> Result:
-    """LED over both transports, taking turns between them so that both see the same machine."""
-    scenario = bench.scenario("led95")
-    limit = in_process(scenario, bench.items, 4.0, exact=False)
-    found: Result = {"limit": limit}
-    for kind in ("native", "grpcio"):
-        with bench.serving(scenario, transport=kind) as (server, bundle):
-            target = target_of(server, scenario.payloads(bundle))
-            found[kind] = {**_loaded(target, bench.plan), "nothing": floor(kind, replace(bench.plan, runs=3))}
-    return found
-
-
-def connections_part(bench: Bench) -> Result:
-    """What few connections cost: SO_REUSEPORT gives connections to workers, not calls."""
-    scenario = bench.scenario("led95")
-    found: Result = {}
-    with bench.serving(scenario) as (server, bundle):
-        target = target_of(server, scenario.payloads(bundle))
-        for connections in (1, 2, 4, 16, 64):
-            bench.say(f"connections: {connections}")
-            plan = replace(bench.plan, runs=3, connections=connections)
-            found[str(connections)] = _loaded(target, plan)
-    return found
-
-
-def workers_part(bench: Bench) -> Result:
-    """One worker and two: throughput, CPU and memory."""
-    scenario = bench.scenario("led95")
-    found: Result = {}
-    for workers in (1, 2):
-        with bench.serving(scenario, workers=workers) as (server, bundle):
-            target = target_of(server, scenario.payloads(bundle))
-            most = summary(capacity(target, bench.plan))
-            found[str(workers)] = {"capacity": most, "memory": server.memory_mib(), "ready_s": server.ready_s}
-    return found
-
-
-def pinned_part(bench: Bench) -> Result:
-    """One worker on the first core, the client on the others: what a core does when nothing else is on it."""
-    scenario = bench.scenario("led95")
-    cores = sorted(os.sched_getaffinity(0))
-    with bench.serving(scenario, workers=1, cpus=cores[:1]) as (server, bundle):
-        target = target_of(server, scenario.payloads(bundle))
-        os.sched_setaffinity(0, cores[1:] or cores)
-        try:
-            return {**_loaded(target, bench.plan), "cores": len(cores)}
-        finally:
-            os.sched_setaffinity(0, cores)
-
-
-def asleep(bench: Bench) -> Result:
-    """What the machine adds at the loads that the aims speak of."""
-    found: Result = {}
-    for name, rate in RATES.items():
-        scenario = bench.scenario(name)
-        with bench.serving(scenario, transport="native") as (server, bundle):
-            bench.say(f"sleep: {scenario.title} at {rate:,}/s")
-            found[scenario.title] = by_state(target_of(server, scenario.payloads(bundle)), bench.plan, rate)
-    bench.say("sleep: the no-op")
-    return found | no_op_part(bench.plan)
-
-
-def sizes_part(bench: Bench) -> Result:
-    """LED's cost against the catalogue's size, at equal recall. Sizes measured before are kept."""
-    path = RESULTS / "sizes.json"
-    found: Result = json.loads(path.read_text())["found"] if path.exists() else {}
-    for size in bench.sizes:
-        scenario = bench.scenario("led95", size)
-        limit = in_process(scenario, size, 3.0, exact=False)
-        with bench.serving(scenario) as (server, bundle):
-            target = target_of(server, scenario.payloads(bundle))
-            figures = {"recall": recall_of(server, scenario, bundle), **_loaded(target, bench.plan)}
-            told = {"ready_s": server.ready_s, "memory": server.memory_mib(), "build_s": bundle.build_s}
-            found[str(size)] = {**figures, **told, "limit": limit}
-    return found
 
 
 def revision() -> str:

@@ -44,8 +44,7 @@ def _at_least(wanted: str, found: float, limit: float, unit: str) -> Aim:
 
 def _tax(found: Mapping[str, Any]) -> Iterator[Aim]:
     for kind, limit in (("native", 60), ("grpcio", 190)):
-        spent = _median(found[kind], "capacity", "server_cpu_us") - found["limit"]["limit_us"]
-        yield _at_most(f"tax over {kind}", spent, limit, "µs")
+        yield _at_most(f"tax over {kind}", found[kind]["tax"]["median"], limit, "µs")
 
 
 def _led(found: Mapping[str, Any], target: str, cpu_us: float, rate: float) -> Iterator[Aim]:

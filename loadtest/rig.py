@@ -8,8 +8,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,14 @@ def capacity(target: Target, plan: Plan) -> list[Outcome]:
     ]
 
 
+def capacity_in_turns(targets: Mapping[str, Target], plan: Plan) -> Iterator[Mapping[str, Outcome]]:
+    """Hold the closed loop on each target in turns, so that all see the same machine; gives the outcomes of a turn."""
+    once = replace(plan, runs=1)
+    for run in range(plan.runs):
+        order = list(targets) if run % 2 == 0 else list(targets)[::-1]
+        yield {name: capacity(targets[name], once)[0] for name in order}
+
+
 def at_rate(target: Target, rate: float, plan: Plan) -> list[Outcome]:
     """Hold an open loop at `rate`, `runs` times with other arrivals; new connections each time."""
     return [
@@ -70,7 +78,11 @@ def at_rate(target: Target, rate: float, plan: Plan) -> list[Outcome]:
 
 def spread(outcomes: Sequence[Outcome], name: str) -> dict[str, float]:
     """Median, least and most of a field over runs."""
-    values = [float(getattr(each, name)) for each in outcomes]
+    return spread_of([float(getattr(each, name)) for each in outcomes])
+
+
+def spread_of(values: Sequence[float]) -> dict[str, float]:
+    """Median, least and most."""
     return {"median": float(np.median(values)), "least": min(values), "most": max(values)}
 
 

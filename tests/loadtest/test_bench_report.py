@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from loadtest.bench_aims import aims
 from loadtest.bench_report import TABLES, scaling, write_report
 
 _PAGE = (
@@ -32,6 +33,22 @@ def test_only_measured_blocks_are_replaced(tmp_path: Path) -> None:
     assert "old" not in lines
     assert lines[-5:] == ["between", "<!-- bench:sizes -->", "kept", "<!-- end -->", "after"]
     assert page.read_text().count("| 16 |") == 1
+
+
+def test_the_tax_is_that_of_the_turns() -> None:
+    """Of each its server's CPU less its limit, not the difference of medians of different minutes."""
+    each = {
+        "capacity": {"achieved_rate": _spread(4000.0), "server_cpu_us": _spread(250.0)},
+        "half": {"p50_ms": _spread(0.4), "p99_ms": _spread(12.0)},
+        "nothing": {"server_cpu_us": _spread(30.0)},
+        "tax": _spread(50.0),
+    }
+    found = {"limit": {"limit_us": _spread(300.0)}, "native": each, "grpcio": {**each, "tax": _spread(200.0)}}
+    judged = aims({"transports": {"found": found}})
+    assert [(each.found, each.met) for each in judged] == [("50", True), ("200", False)]
+    lines = TABLES["transports"]({"transports": {"found": found}})
+    assert "| 50.0 (25.0 to 100) |" in lines[2]
+    assert "300 (150 to 600) µs" in lines[-1]
 
 
 def test_every_block_of_the_page_has_a_table() -> None:
