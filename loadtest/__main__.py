@@ -47,6 +47,9 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines instead of a table.")] = False,
 ) -> None:
     """Send at planned times and measure from them. Exits 1 if any call failed, 8 if no server is there."""
+    if not (bundle / "samples").is_dir():
+        message = f"{bundle} is no version of a bundle: expected a directory such as build/bundles/NAME/VERSION"
+        raise typer.BadParameter(message, param_hint="BUNDLE")
     requests = requests_of(bundle, count=_DRAWN, k=k, max_history=history, profile=profile, seed=_SEED)
     ladder = [float(rate) for rate in rates.split(",")]
     target = Target(address, _METHOD, requests, [server_pid] if server_pid else [])

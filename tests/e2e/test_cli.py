@@ -365,6 +365,14 @@ def test_serving_nothing_is_refused_in_words(tmp_path: Path) -> None:
     assert result.returncode == 3
 
 
+def test_the_load_client_wants_a_version_of_a_bundle(root: Path) -> None:
+    """The bundle's own directory has no sample users; it says which directory has."""
+    command = [PYTHON, "-m", "loadtest", str(root / "tiny")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 2
+    assert "build/bundles/NAME/VERSION" in result.stderr
+
+
 def test_the_load_client_reports_good_calls(root: Path, address: str) -> None:
     """The open-loop client gets an answer to every planned request and prints its percentiles as JSON."""
     command = [PYTHON, "-m", "loadtest", str(root / "tiny" / "v1")]
