@@ -42,6 +42,7 @@ _K = 100
 _EXCLUSIONS = (0, 100, 1_000, 10_000)
 _WARM_UP = 30
 _SEED = 11
+_WIDE = 120
 
 
 def main(
@@ -227,7 +228,7 @@ def _print(tables: dict[str, list[dict[str, object]]], *, as_json: bool) -> None
             table.add_column(heading, justify="right", no_wrap=True, min_width=len(heading))
         for row in rows:
             table.add_row(*(f"{value:,.4g}" if isinstance(value, float) else str(value) for value in row.values()))
-        Console().print(table)
+        Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
 
 
 if __name__ == "__main__":
