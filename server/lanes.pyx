@@ -7,7 +7,7 @@
 
 A search empties the caches, and the same steps in Python then cost as much as half a search: each call of a function
 fetches its code anew. Here they are a few kilobytes. What they give is what the readable way through `server.decode`,
-`server.retrieval` and `server.encode` gives, byte for byte but for durations: tests/server/test_lane.py.
+`server.retrieval` and `server.encode` gives, byte for byte but for durations: tests/server/test_lane*.py.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
