@@ -147,11 +147,12 @@ def _make(wanted: Wanted, cache: Path) -> BenchBundle:
             progress.update(step, description="making the other systems")
             content = with_systems(content, catalogue, asked)
         progress.update(step, description=f"publishing {len(catalogue.vectors):,} items at recall {wanted.recall}")
-        started, spent = time.perf_counter(), math.nan
         target = cache / "bundles" / wanted.key / VERSION
-        if target.exists():  # and its time was lost with who published it
+        if target.exists():
             set_current(cache / "bundles", wanted.key, VERSION)
+            spent = math.nan  # lost with who published it
         else:
+            started = time.perf_counter()
             publish(content, root=cache / "bundles", name=wanted.key, version=VERSION, policy=wanted.policy)
             spent = time.perf_counter() - started
         progress.update(step, description="searching exactly")

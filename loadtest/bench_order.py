@@ -6,7 +6,6 @@ on one thread; the graphs are then searched in turns, and for each target stands
 """
 
 import os
-import sys
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from index_store.index_entry import Space
 from index_store.recall import Truth
 from loadtest.bench_content import user_vectors
 from loadtest.catalogue import REFERENCE, Catalogue, draw
+from loadtest.wide import wide
 
 TARGETS = (0.90, 0.95)
 _EFS = [round(100 * 1.08**step) for step in range(60)]
@@ -63,7 +63,7 @@ def main(
     for target in TARGETS:
         for row in _compared(graphs, target):
             table.add_row(f"{target:.2f}", *row)
-    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+    wide(_WIDE).print(table)
 
 
 def orders(catalogue: Catalogue) -> Mapping[str, NDArray[np.int64]]:

@@ -25,6 +25,7 @@ from rich.table import Table
 from index_store.country import Country
 from loadtest.synthetic import SyntheticItems, synthetic_world
 from loadtest.synthetic_encoders import synthetic_encoders
+from loadtest.wide import wide
 from protos.retrieval.v1 import retrieval_pb2 as pb
 from server.answer import Answer
 from server.board import Board
@@ -223,7 +224,7 @@ def _print(lines: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
         table.add_column(heading, justify="right")
     for line in lines:
         table.add_row(*(f"{value:,.1f}" if isinstance(value, float) else str(value) for value in line.values()))
-    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+    wide(_WIDE).print(table)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from index_store.country import Country
 from index_store.grouping import best_places
 from loadtest.synthetic import HISTORY, SHARES, SyntheticItems, synthetic_world
 from loadtest.synthetic_encoders import synthetic_encoders
+from loadtest.wide import wide
 from server.answer import Answer
 from server.eligibility import eligibility
 from server.fusion import Ranked, fuse
@@ -228,7 +229,7 @@ def _print(tables: dict[str, list[dict[str, object]]], *, as_json: bool) -> None
             table.add_column(heading, justify="right", no_wrap=True, min_width=len(heading))
         for row in rows:
             table.add_row(*(f"{value:,.4g}" if isinstance(value, float) else str(value) for value in row.values()))
-        Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+        wide(_WIDE).print(table)
 
 
 if __name__ == "__main__":

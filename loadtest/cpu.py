@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
@@ -16,14 +16,22 @@ def tree_cpu_s(pids: int | Iterable[int]) -> float:
 def thread_cpu_s(pids: int | Iterable[int]) -> Mapping[str, float]:
     """Seconds on a core of the same processes, added up by the threads' names, to the nanosecond."""
     found: defaultdict[str, float] = defaultdict(float)
-    for pid in tree(pids):
+    for task in tasks(pids):
         try:
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                name = (task / "comm").read_text().strip()
-                found[name] += int((task / "schedstat").read_text().split()[0]) * 1e-9
+            name = (task / "comm").read_text().strip()
+            found[name] += int((task / "schedstat").read_text().split()[0]) * 1e-9
         except (FileNotFoundError, ProcessLookupError):  # it has ended
             continue
     return found
+
+
+def tasks(pids: int | Iterable[int]) -> Iterator[Path]:
+    """Give the directories in /proc of all threads of the same processes, named by their ids."""
+    for pid in tree(pids):
+        try:
+            yield from list(Path(f"/proc/{pid}/task").iterdir())
+        except (FileNotFoundError, ProcessLookupError):  # it has ended
+            continue
 
 
 def tree(pids: int | Iterable[int]) -> Sequence[int]:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from loadtest.cpu import tree
+from loadtest.cpu import tasks
 
 _SPIN = "import os; os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0)); print(flush=True)\nwhile True: pass"
 
@@ -52,20 +52,13 @@ def may_go_ahead() -> bool:
 @contextmanager
 def ahead(pids: Iterable[int]) -> Iterator[None]:
     """Let this process and the trees of `pids` go before all others; threads of another priority stay what they are."""
-    moved = [thread for thread in _threads(pids) if _schedule(thread, os.SCHED_OTHER, os.SCHED_RR, 1)]
+    threads = [int(task.name) for task in (*Path("/proc/self/task").iterdir(), *tasks(pids))]
+    moved = [thread for thread in threads if _schedule(thread, os.SCHED_OTHER, os.SCHED_RR, 1)]
     try:
         yield
     finally:
         for thread in moved:
             _schedule(thread, os.SCHED_RR, os.SCHED_OTHER, 0)
-
-
-def _threads(pids: Iterable[int]) -> Iterator[int]:
-    for pid in [os.getpid(), *tree(pids)]:
-        try:
-            yield from [int(task.name) for task in Path(f"/proc/{pid}/task").iterdir()]
-        except FileNotFoundError:  # it has ended
-            continue
 
 
 def _schedule(thread: int, before: int, policy: int, priority: int) -> bool:

@@ -6,7 +6,6 @@ run that was stopped goes on where it was; `--fresh` measures again with the set
 
 import contextlib
 import json
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,6 +26,7 @@ from loadtest.peers.peers import PEERS
 from loadtest.peers.recall import WrongAnswerError
 from loadtest.peers.report import read_results, tables, write_page
 from loadtest.peers.tuning import Note, Setting, tune
+from loadtest.wide import wide
 
 _WIDE = 160
 
@@ -66,7 +66,7 @@ def main(
             result = _one(PEERS[name](), name, place, wanted, effort, folder, retune=retune)
             kept.parent.mkdir(parents=True, exist_ok=True)
             kept.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    shown = Console(width=None if sys.stdout.isatty() else _WIDE)
+    shown = wide(_WIDE)
     for table in tables(read_results(folder), items):
         shown.print(table)
     if page:
