@@ -7,7 +7,6 @@ A part that was measured at this revision is not measured again unless `--again`
 was. Bundles are made first, once each; that takes minutes and is not part of the bench's time.
 """
 
-import json
 import os
 import platform
 import subprocess
@@ -21,9 +20,7 @@ from rich.console import Console
 
 from loadtest.bench_bundle import prepare
 from loadtest.bench_parts import (
-    RESULTS,
     Bench,
-    Result,
     asleep,
     connections_part,
     pinned_part,
@@ -33,6 +30,7 @@ from loadtest.bench_parts import (
     workers_part,
 )
 from loadtest.bench_report import write_report
+from loadtest.bench_results import Result, keep, read_results
 from loadtest.catalogue import REFERENCE
 from loadtest.floor import floor
 from loadtest.rig import Plan
@@ -107,12 +105,11 @@ def revision() -> str:
 
 def measured(name: str) -> bool:
     """Whether a part was measured at this revision."""
-    path = RESULTS / f"{name}.json"
-    return path.exists() and json.loads(path.read_text())["revision"] == revision()
+    kept = read_results().get(name)
+    return kept is not None and kept["revision"] == revision()
 
 
 def _keep(name: str, found: Result, bench: Bench) -> None:
-    RESULTS.mkdir(parents=True, exist_ok=True)
     kept = {
         "revision": revision(),
         "at": time.strftime("%Y-%m-%d %H:%M"),
@@ -123,7 +120,7 @@ def _keep(name: str, found: Result, bench: Bench) -> None:
         "load_average": os.getloadavg()[0],
         "found": found,
     }
-    (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
+    keep(name, kept)
 
 
 def machine() -> str:
@@ -131,11 +128,6 @@ def machine() -> str:
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     names = [line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")]
     return f"{os.cpu_count()} cores of {names[0] if names else platform.machine()}"
-
-
-def read_results() -> dict[str, Result]:
-    """All parts that were measured, and what `loadtest.fit` found, by name."""
-    return {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
 
 
 if __name__ == "__main__":

@@ -3,15 +3,17 @@
 What is compared is measured in turns, because a minute of this machine may be half as fast as the next one.
 """
 
-import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from loadtest.bench_bundle import CACHE, BenchBundle, prepare
+from loadtest.bench_results import Result, read_results
 from loadtest.bench_sleep import RATES, by_state, no_op_part
 from loadtest.drive import Target
 from loadtest.floor import floor
@@ -31,9 +33,6 @@ from loadtest.rig import (
 )
 from loadtest.scenario import Scenario, scenarios
 from loadtest.served import ServedBundle, served
-
-RESULTS = CACHE / "results"
-Result = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -61,13 +60,15 @@ class Bench:
 
 def scenario_part(bench: Bench, scenario: Scenario) -> Result:
     """All figures of one scenario over the transport that `auto` takes."""
-    bench.say(f"{scenario.name}: encode and search alone")
-    limit = in_process(scenario, bench.items, 4.0, exact=scenario.profile != "led")
     with bench.serving(scenario) as (server, bundle):
         target = target_of(server, scenario.payloads(bundle))
+        bench.say(f"{scenario.name}: capacity, and encode and search alone, in turns")
+        outcomes, limits = [], []
+        for turn in capacity_in_turns({scenario.name: target}, bench.plan):
+            outcomes.append(turn[scenario.name])
+            limits.append(in_process(scenario, bench.items, bench.plan.seconds, exact=scenario.profile != "led"))
         recall = recall_of(server, scenario, bundle)
-        bench.say(f"{scenario.name}: capacity")
-        most = summary(capacity(target, bench.plan))
+        most = summary(outcomes)
         rate = most["achieved_rate"]["median"]
         bench.say(f"{scenario.name}: {rate:,.0f}/s; at half of it")
         before = server.metrics()
@@ -77,7 +78,8 @@ def scenario_part(bench: Bench, scenario: Scenario) -> Result:
         return {
             "title": scenario.title,
             "recall": recall,
-            "limit": limit,
+            "limit": {name: float(np.median([each[name] for each in limits])) for name in limits[0]},
+            "tax": _taxes(outcomes, [each["limit_us"] for each in limits]),
             "capacity": most,
             "half": half,
             "stages": stages(before, after),
@@ -86,6 +88,11 @@ def scenario_part(bench: Bench, scenario: Scenario) -> Result:
             "ready_s": server.ready_s,
             "build_s": bundle.build_s,
         }
+
+
+def _taxes(outcomes: Sequence[Outcome], limits_us: Sequence[float]) -> Result:
+    """What each turn's server took beyond its limit."""
+    return spread_of([(each.server_cpu_us or 0.0) - limit for each, limit in zip(outcomes, limits_us, strict=True)])
 
 
 def _loaded(target: Target, plan: Plan) -> Result:
@@ -110,10 +117,9 @@ def transports_part(bench: Bench) -> Result:
                 seen[kind].append(outcome)
         found: Result = {"limit": {"limit_us": spread_of(limits)}}
         for kind, outcomes in seen.items():
-            taxes = [(each.server_cpu_us or 0.0) - limit for each, limit in zip(outcomes, limits, strict=True)]
             most = summary(outcomes)
             half = summary(at_rate(targets[kind], most["achieved_rate"]["median"] / 2, plan))
-            found[kind] = {"capacity": most, "half": half, "tax": spread_of(taxes)}
+            found[kind] = {"capacity": most, "half": half, "tax": _taxes(outcomes, limits)}
     for kind in targets:
         found[kind]["nothing"] = floor(kind, replace(plan, runs=3))
     return found
@@ -180,8 +186,7 @@ def asleep(bench: Bench) -> Result:
 
 def sizes_part(bench: Bench) -> Result:
     """LED's cost against the catalogue's size, at equal recall. Sizes measured before are kept."""
-    path = RESULTS / "sizes.json"
-    found: Result = json.loads(path.read_text())["found"] if path.exists() else {}
+    found: Result = read_results().get("sizes", {}).get("found", {})
     for size in bench.sizes:
         scenario = bench.scenario("led95", size)
         limit = in_process(scenario, size, 3.0, exact=False)

@@ -18,7 +18,7 @@ from rich.progress import track
 from rich.table import Table
 
 from index_store.manifest import read_manifest
-from loadtest.bench_bundle import CACHE
+from loadtest.bench_results import FORMAT, RESULTS
 from loadtest.catalogue import REFERENCE, Recipe, draw
 from loadtest.catalogue_statistics import Statistics, statistics
 
@@ -37,7 +37,7 @@ def main(
     bundle: Annotated[Path, typer.Argument(help="A version's directory.")],
     country: Annotated[str, typer.Option(help="Whose vectors.", show_default="the largest")] = "",
     reference: Annotated[int, typer.Option(help="Items of the reference that is shown beside.")] = 1_000_000,
-    out: Annotated[Path, typer.Option(help="Where the result is kept for the page.")] = CACHE / "results" / "fit.json",
+    out: Annotated[Path, typer.Option(help="Where the result is kept for the page.")] = RESULTS / "fit.json",
 ) -> None:
     """Fit, print, keep."""
     manifest = read_manifest(bundle)
@@ -55,7 +55,8 @@ def main(
     Console().print(_table(beside))
     Console().print(recipe)
     out.parent.mkdir(parents=True, exist_ok=True)
-    kept = {"recipe": asdict(recipe), "statistics": {name: asdict(each) for name, each in beside.items()}}
+    told = {name: asdict(each) for name, each in beside.items()}
+    kept = {"format": FORMAT, "recipe": asdict(recipe), "statistics": told}
     out.write_text(json.dumps(kept, indent=1) + "\n")
 
 

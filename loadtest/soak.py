@@ -22,6 +22,7 @@ from loadtest.drive import Target, closed_loop, open_loop
 from loadtest.outcome import Outcome
 from loadtest.scenario import METHOD, PROFILES, scenarios
 from loadtest.served import ServedBundle, descriptors, served
+from loadtest.wide import wide
 from loadtest.workload import requests_of
 
 _DRAWN = 20_000
@@ -72,7 +73,7 @@ def main(
     summary = {"calls": sum(row["calls"] for row in rows), "errors": sum(row["errors"] for row in rows)}
     report = {**summary, "windows": len(rows), "drift": {key: vars(each) for key, each in verdicts.items()}}
     out.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n")
-    Console().print(_table(rows, verdicts, summary))
+    wide(110).print(_table(rows, verdicts, summary))
     if summary["errors"] or any(each.drifts for each in verdicts.values()):
         raise typer.Exit(1)
 

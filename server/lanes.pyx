@@ -211,7 +211,7 @@ cdef class Lanes:
         if found is None:
             others.extend([each.call for each in calls])
             return
-        self.metrics.group(len(calls))
+        answered = 0
         for each in calls:
             reply = each.written()
             if reply is not None:
@@ -219,6 +219,10 @@ cdef class Lanes:
                 self.done.append(each)
             elif not self._completed(each):
                 others.append(each.call)
+                continue
+            answered += 1
+        if answered:  # who answers the others counts them
+            self.metrics.group(answered)
 
     cdef bint _completed(self, LaneCall each):
         """Have a call answered whose source has found what it can, with what the readable way adds."""

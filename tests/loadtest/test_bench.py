@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from loadtest import bench_results
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -21,7 +23,8 @@ def test_the_fused_scenario_is_measured_whole(tmp_path: Path) -> None:
     assert len(found["ladder"]) == 5
     searched = {name.split()[0] for name in found["stages"] if name.endswith("search")}
     assert searched == {"led", "two_tower", "pdn", "item_interaction"}
-    assert found["limit"]["limit_us"] > 0
+    spent, limit = found["capacity"]["server_cpu_us"]["median"], found["limit"]["limit_us"]
+    assert found["tax"]["median"] == pytest.approx(spent - limit)
     assert 0 < found["limit"]["engine_us"] < found["limit"]["search_us"]
 
 
@@ -37,6 +40,14 @@ def test_transports_and_workers_are_measured_in_turns(tmp_path: Path) -> None:
     for workers in (1, 2):  # beside master, generation and judge; a lobby may be there for a while
         assert found["workers"][str(workers)]["memory"]["processes"] >= workers + 3
     assert all(found["workers"][count]["capacity"]["calls"] > 0 for count in ("1", "2"))
+
+
+def test_results_of_another_format_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They lack what the page shows, so their part counts as not measured."""
+    monkeypatch.setattr(bench_results, "RESULTS", tmp_path)
+    bench_results.keep("floor", {"revision": "abc"})
+    (tmp_path / "sleep.json").write_text(json.dumps({"revision": "abc", "found": {}}))
+    assert bench_results.read_results() == {"floor": {"format": bench_results.FORMAT, "revision": "abc"}}
 
 
 def _measured(folder: Path, parts: str) -> dict[str, Any]:

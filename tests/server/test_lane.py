@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -207,7 +208,7 @@ def test_a_call_whose_deadline_has_passed_is_not_begun() -> None:
 
 def test_a_search_that_fails_fails_only_its_calls() -> None:
     """They go the readable way, which says what happened; the next ones are answered."""
-    world, broken = plentiful(), False
+    led, broken = plentiful().countries["AA"].led, False
 
     class Breaking:
         def __init__(self, index: Any) -> None:  # noqa: ANN401 - whatever the world has
@@ -220,10 +221,7 @@ def test_a_search_that_fails_fails_only_its_calls() -> None:
             found: Neighbours = self._index.search(queries, k)
             return found
 
-    country = world.countries["AA"]
-    led = LedShard(country.led.entry, country.led.vectors, Breaking(country.led.index), country.led.bias_order)
-    world = SmallWorld({"AA": Country("AA", country.catalog, led)}, ("led",), encoders())
-    made = server(world, usual=True)
+    made, country = _with_led(replace(led, index=Breaking(led.index)))
     broken = True
     made.desk.answer(calls(made, [asked(country, [1]), asked(country, [2])]))
     assert {ending[0] for ending in made.endings.values()} == {CODES.index("INTERNAL")}
@@ -231,6 +229,31 @@ def test_a_search_that_fails_fails_only_its_calls() -> None:
     made.desk.answer([Call(made, 7, asked(country, [3]), FAR_NS)])
     assert made.endings[7][0] == 0
     assert made.rpc.decoded == 2
+
+
+def test_calls_whose_search_found_too_few_are_counted_once() -> None:
+    """The group that answers them is the readable way's, which fills them up."""
+
+    class Sparse:
+        def __init__(self, index: Any) -> None:  # noqa: ANN401 - whatever the world has
+            self._index = index
+
+        def search(self, queries: Any, k: int, *, spare: bool = False) -> Neighbours:  # noqa: ANN401, ARG002 - as above
+            found: Neighbours = self._index.search(queries, 5)
+            return found
+
+    led = plentiful().countries["AA"].led
+    made, country = _with_led(replace(led, index=Sparse(led.index)))
+    made.desk.answer(calls(made, [asked(country, [1], k=10), asked(country, [2], k=10)]))
+    assert made.rpc.decoded == 2
+    assert all(timeless(message).backfilled == 5 for _, message in made.endings.values())
+    made.observer.publish()
+    assert made.board.totals()[COLUMNS["group"] :][:6] == [0, 1, 0, 0, 0, 0]
+
+
+def _with_led(led: LedShard) -> tuple[Server, Country]:
+    country = Country("AA", plentiful().countries["AA"].catalog, led)
+    return server(SmallWorld({"AA": country}, ("led",), encoders()), usual=True), country
 
 
 def test_vectors_whose_rows_are_not_in_one_piece_are_refused() -> None:
