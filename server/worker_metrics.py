@@ -6,13 +6,11 @@ A call costs a few appends; finding buckets and adding up is numpy's, for all ca
 a worker that is killed had not published, that tenth, is lost.
 """
 
-from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from threading import Lock
 from typing import Final, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from server.metrics import (
     BATCH_BUCKETS,
@@ -24,10 +22,7 @@ from server.metrics import (
     DEGRADATIONS,
     FIXED_WIDTH,
     HISTOGRAM_SIZE,
-    HISTORY_BUCKETS,
     PLANS,
-    RATIO_BUCKETS,
-    RATIO_UNIT,
     RECALL_DROPS,
     SERVER_BUCKETS_S,
     SOURCE_STAGES,
@@ -37,31 +32,19 @@ from server.metrics import (
     country_start,
     histogram_size,
 )
+from server.worker_counts import CANDIDATES, FALLBACK, count_answers, count_runs, observe, taken
 
-_Ints = NDArray[np.int64]
 _ANSWER: Final = 10
 """Integers of a note of `WorkerMetrics.answered`."""
 
 _NS: Final = np.array([round(bound * 1e9) for bound in BUCKETS_S])
-_US: Final = np.array([round(bound * 1e6) for bound in BUCKETS_S])
-_PPM: Final = np.array([round(bound / RATIO_UNIT) for bound in RATIO_BUCKETS])
-_LENGTHS: Final = np.array(HISTORY_BUCKETS)
 _SIZES: Final = np.array(BATCH_BUCKETS)
 _OK: Final = CODE_INDEX["OK"]
 _STARTED: Final = COLUMNS["started"]
 _HANDLED: Final = COLUMNS["handled"]
 _HANDLING: Final = COLUMNS["handling"]
-_DECODE, _FUSE, _REPLY = (
-    COLUMNS["stage"] + STAGES.index(stage) * HISTOGRAM_SIZE for stage in ("decode", "fuse", "reply")
-)
+_DECODE, _REPLY = (COLUMNS["stage"] + STAGES.index(stage) * HISTOGRAM_SIZE for stage in ("decode", "reply"))
 _QUEUE, _GROUP = COLUMNS["queue"], COLUMNS["group"]
-_HISTORY: Final = COLUMNS["history"]
-_UNKNOWN_RATIO: Final = COLUMNS["unknown_ratio"]
-_FALLBACK: Final = COUNTRY_COLUMNS["fallback"] - 1
-_CANDIDATES: Final = COUNTRY_COLUMNS["candidates"]
-_BACKFILLED: Final = COUNTRY_COLUMNS["backfilled"]
-_HISTORY_ITEMS: Final = COUNTRY_COLUMNS["history_items"]
-_UNKNOWN_ITEMS: Final = COUNTRY_COLUMNS["unknown_items"]
 _RETRIEVAL: Final = COUNTRY_COLUMNS["retrieval"]
 
 
@@ -168,9 +151,9 @@ class WorkerMetrics:
         """An answer without a history, of `country`'s catalogue; `fallback` as for `answered`."""
         start = self._starts.get(country, FIXED_WIDTH)
         self._ones.append(start)
-        self._amounts.extend((start + _CANDIDATES, candidates))
+        self._amounts.extend((start + CANDIDATES, candidates))
         if fallback:
-            self._ones.append(start + _FALLBACK + fallback)
+            self._ones.append(start + FALLBACK + fallback)
 
     def answered(
         self,
@@ -261,72 +244,20 @@ class WorkerMetrics:
 
     def _count(self) -> None:
         counts = self._counts
-        np.add.at(counts, *_taken(self._amounts, 2))
-        _observe(counts, _SIZES, *_taken(self._sized, 2))
-        handled, handling_ns = _taken(self._handled, 2)
+        np.add.at(counts, *taken(self._amounts, 2))
+        observe(counts, _SIZES, *taken(self._sized, 2))
+        handled, handling_ns = taken(self._handled, 2)
         np.add.at(counts, _HANDLED + handled, 1)
-        answers = _taken(self._answers, _ANSWER)
-        starts, times_ns = _taken(self._timed, 2)
+        answers = taken(self._answers, _ANSWER)
+        starts, times_ns = taken(self._timed, 2)
         retrieves = answers[:, answers[-1] >= 0]
         stages = np.repeat((_DECODE, _REPLY), retrieves.shape[1])
         begins = (starts, _HANDLING + handled // len(CODES) * HISTOGRAM_SIZE, stages, retrieves[0] + _RETRIEVAL)
-        _observe(counts, _NS, np.concatenate(begins), np.concatenate((times_ns, handling_ns, *retrieves[-3:])))
+        observe(counts, _NS, np.concatenate(begins), np.concatenate((times_ns, handling_ns, *retrieves[-3:])))
         if answers.size:
-            _count_answers(counts, *answers[:-3])
-        runs = _taken(self._runs, 3)
+            count_answers(counts, *answers[:-3])
+        runs = taken(self._runs, 3)
         if runs.size:
-            _count_runs(counts, np.array(self._kinds.columns).T, *runs)
+            count_runs(counts, np.array(self._kinds.columns).T, *runs)
         # last, since calls that started are among them: never fewer than were handled
-        np.add.at(counts, _taken(self._ones, 1)[0], 1)
-
-
-def _taken(notes: list[int], width: int) -> _Ints:
-    """Take all notes out of a list: (width, number of notes), what stands at each place."""
-    there = len(notes)
-    if not there:
-        return np.empty((width, 0), dtype=np.int64)
-    flat = array("q", notes[:there])
-    del notes[:there]
-    return np.frombuffer(flat, dtype=np.int64).reshape(-1, width).T
-
-
-def _observe(counts: _Ints, bounds: _Ints, starts: _Ints, values: _Ints) -> None:
-    """Put values into the histograms that begin at `starts`: a column for each bound, one above, and the sum."""
-    if values.size:
-        np.add.at(counts, starts + np.searchsorted(bounds, values), 1)
-        np.add.at(counts, starts + len(bounds) + 1, values)
-
-
-def _count_runs(counts: _Ints, kinds: _Ints, kind: _Ints, encode_us: _Ints, search_us: _Ints) -> None:
-    """Count what `WorkerMetrics.sources` noted; `kinds` (3, K) is `_Kinds.columns`."""
-    of_kind = np.bincount(kind, minlength=kinds.shape[1])
-    for columns in kinds[:2]:
-        np.add.at(counts, columns[columns >= 0], of_kind[columns >= 0])
-    ran = kinds[0, kind] >= 0
-    begins = kinds[2, kind[ran]]
-    begins = np.concatenate((begins, begins + HISTOGRAM_SIZE))
-    _observe(counts, _US, begins, np.concatenate((encode_us[ran], search_us[ran])))
-
-
-def _count_answers(
-    counts: _Ints,
-    start: _Ints,
-    fallback: _Ints,
-    candidates: _Ints,
-    backfilled: _Ints,
-    history: _Ints,
-    unknown: _Ints,
-    fuse_us: _Ints,
-) -> None:
-    """Count what `WorkerMetrics.answered` noted, one entry per answer."""
-    np.add.at(counts, start, 1)
-    np.add.at(counts, (start + _FALLBACK + fallback)[fallback > 0], 1)
-    places = start + np.array([[_CANDIDATES], [_BACKFILLED], [_HISTORY_ITEMS], [_UNKNOWN_ITEMS]])
-    np.add.at(counts, places.ravel(), np.concatenate([candidates, backfilled, history, unknown]))
-    np.add.at(counts, _FUSE + np.searchsorted(_US, fuse_us), 1)
-    counts[_FUSE + len(_US) + 1] += fuse_us.sum() * 1000
-    np.add.at(counts, _HISTORY + np.searchsorted(_LENGTHS, history), 1)
-    # an unknown seed is counted with the history
-    asked, lacking = history[history > 0], unknown[history > 0]
-    share = np.minimum(lacking, asked) * 1_000_000 // asked
-    _observe(counts, _PPM, np.full_like(share, _UNKNOWN_RATIO), share)
+        np.add.at(counts, taken(self._ones, 1)[0], 1)
