@@ -20,7 +20,7 @@ def catalog_of(ids: list[int], **columns: list[str]) -> Catalog:
     return Catalog(np.array(ids, dtype=np.uint64), np.ones(len(ids), dtype=np.int64), tables)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(ids=st.lists(IDS, min_size=1, max_size=50, unique=True), asked=st.lists(IDS, max_size=30), data=st.data())
 def test_ids_are_found_where_they_are(ids: list[int], asked: list[int], data: st.DataObject) -> None:
     """Every id leads to its row, every other number to -1, in the order asked."""
@@ -29,7 +29,7 @@ def test_ids_are_found_where_they_are(ids: list[int], asked: list[int], data: st
     assert rows.tolist() == [ids.index(item) if item in ids else -1 for item in asked]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     step=st.integers(1, 2**64 - 1), start=st.integers(0, 2**64 - 1), count=st.integers(1, 400), seed=st.integers(0, 9)
 )
@@ -48,7 +48,7 @@ def test_repeated_ids_are_refused_by_name() -> None:
         catalog_of([9, 7, 8, 7]).check("FR")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(keys=st.lists(st.text(min_size=1), min_size=1, max_size=30, unique=True), asked=st.lists(st.text(), max_size=20))
 def test_keys_are_found_where_they_are(keys: list[str], asked: list[str]) -> None:
     """The same for string keys of any characters."""
@@ -78,7 +78,7 @@ def test_keys_must_be_unique_and_not_empty(keys: list[str]) -> None:
 NAMES = st.lists(st.sampled_from(["", "a", "b", "Ä", "a b"]) | st.text(max_size=3), min_size=1, max_size=40)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(names=NAMES, asked=st.text(max_size=3), data=st.data())
 def test_posting_lists_are_the_rows_of_a_name(names: list[str], asked: str, data: st.DataObject) -> None:
     """Codes, rows and rows by popularity are those of a loop over all rows; "" is no name."""
@@ -109,7 +109,7 @@ def test_prices_are_unknown_or_not_negative(price: float, known: bool) -> None: 
             catalog.check("FR")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(strings=st.lists(st.text(max_size=20), min_size=1, max_size=30))
 def test_a_string_table_gives_back_what_was_put_in(
     tmp_path_factory: pytest.TempPathFactory, strings: list[str]

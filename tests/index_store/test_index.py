@@ -26,7 +26,7 @@ def naive_top_k(vectors: np.ndarray, query: np.ndarray, k: int) -> list[int]:
     return sorted(range(len(vectors)), key=lambda row: (-scores[row], row))[:k]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     seed=st.integers(0, 2**32 - 1),
     count=st.integers(1, 60),
@@ -47,7 +47,7 @@ def test_exact_search_is_the_sorted_list_of_inner_products(seed: int, count: int
         assert np.array_equal(scores, (vectors @ query)[rows])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(seed=st.integers(0, 2**32 - 1), space=st.sampled_from(SPACES), dim=st.integers(1, 40))
 def test_both_layouts_keep_the_order_of_inner_products(seed: int, space: Space, dim: int) -> None:
     """Distances between stored items and stored queries rank items as their inner products do."""

@@ -45,7 +45,7 @@ def naive(shard: ItemInteractionShard, row: int, source: InteractionType, target
     return {other: float((query * vector).sum()) for other, vector in found if other != row}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(seed=SEEDS, k=st.integers(1, 40), asked=st.lists(st.integers(0, SIZE - 1), max_size=6))
 def test_search_finds_each_pairs_nearest_items_but_its_own(seed: int, k: int, asked: list[int]) -> None:
     """Best first, equal ones by lower row, -1 where there are no more; a row without a pair finds nothing."""
@@ -67,7 +67,7 @@ def test_search_finds_each_pairs_nearest_items_but_its_own(seed: int, k: int, as
 HISTORIES = st.lists(st.tuples(st.integers(0, SIZE - 1), st.integers(0, 5)), max_size=12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(seed=SEEDS, history=HISTORIES, last_n=st.none() | st.integers(1, 5))
 def test_recent_pairs_are_the_last_different_ones_with_a_vector(
     seed: int, history: list[tuple[int, int]], last_n: int | None
@@ -86,7 +86,7 @@ def test_recent_pairs_are_the_last_different_ones_with_a_vector(
     assert {kind: found.tolist() for kind, found in shard.recent(rows, types, last_n).items()} == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(seed=SEEDS, history=HISTORIES, kinds=st.sampled_from([(VIEW, CART, PURCHASE), (VIEW, PURCHASE), (CART,), ()]))
 def test_merged_modules_have_every_item_once_with_its_largest_cosine(
     seed: int, history: list[tuple[int, int]], kinds: tuple[InteractionType, ...]

@@ -34,7 +34,7 @@ def drawn(seed: int, triggers: int, *, ties: bool) -> tuple[PdnContent, NDArray[
     return content, rows, (np.round(weights) if ties else weights).astype(np.float32)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     seed=st.integers(0, 2**32 - 1),
     triggers=st.integers(0, SIZE),
@@ -94,7 +94,7 @@ def test_a_hand_computed_case() -> None:
     np.testing.assert_allclose(found.scores, [0.693147 + 4.511048, 1.701413 + 0.693147 + 2.578890], rtol=1e-6)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(seed=st.integers(0, 2**32 - 1), triggers=st.integers(0, 12), m=st.integers(1, 14), asked=st.integers(0, SIZE))
 def test_paths_and_the_direct_term_add_up_to_the_score(seed: int, triggers: int, m: int, asked: int) -> None:
     """Evidence is complete: it names every path to every candidate, and sums to what `search` scored."""
@@ -121,7 +121,7 @@ def test_paths_and_the_direct_term_add_up_to_the_score(seed: int, triggers: int,
             assert content.scores[row][content.neighbours[row] == candidate] == np.float16(similarity)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.floats(-60, 60, width=32), min_size=1, max_size=40))
 def test_softplus_is_ln_of_one_plus_e_to_the_x(values: list[float]) -> None:
     """As accurate as float32 allows, far from 0 too; minus infinity, the padding's score, gives 0."""
@@ -136,7 +136,7 @@ def encoders() -> TinyEncoders:
     return TinyEncoders.random(np.random.default_rng(5))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 2**32 - 1), lengths=st.lists(st.integers(0, 30), max_size=5))
 def test_all_users_triggers_are_weighed_in_one_call_as_one_by_one(
     encoders: TinyEncoders, seed: int, lengths: list[int]

@@ -38,7 +38,7 @@ def low_rank(count: int, dim: int, rank: int, seed: int = 0) -> np.ndarray:
 FLAT = low_rank(1500, 30, 7)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32 - 1), dim=st.integers(1, 40), share=st.floats(0.01, 1.0), energy=st.floats(0.5, 0.999))
 def test_principal_axes_hold_the_energy_asked_for_or_are_none(seed: int, dim: int, share: float, energy: float) -> None:
     """Against the singular values: no fewer axes would do, but for rounding up to four; never over two fifths."""

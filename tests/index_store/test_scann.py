@@ -48,7 +48,7 @@ def index() -> ScannIndex:
     return ScannIndex.build(VECTORS, 10, SMALL)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**32 - 1),
     count=st.integers(40, 400),

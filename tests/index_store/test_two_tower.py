@@ -37,7 +37,7 @@ def shard_of(rng: np.random.Generator) -> TwoTowerShard:
     return TwoTowerShard(entry, vectors, taken, ExactIndex(vectors))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     seed=st.integers(0, 2**32 - 1),
     users=st.lists(st.tuples(st.integers(0, 30), st.integers(-1, SIZE - 1)), max_size=6),

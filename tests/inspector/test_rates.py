@@ -20,7 +20,7 @@ def _histogram(values: list[float]) -> Histogram:
     return histogram
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.floats(1e-5, 0.0999), max_size=30), st.lists(st.floats(1e-5, 0.0999), min_size=1, max_size=60))
 def test_quantiles_lie_in_the_bucket_of_the_true_ones(before: list[float], new: list[float]) -> None:
     """Of the new values only: the interpolated p50 and p99 are in the bucket where the exact ones are."""

@@ -13,7 +13,7 @@ WORDS = st.text(alphabet="abcABC éÉßİσς\n\t%", max_size=12)
 IDS = np.zeros(0, dtype=np.uint64)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(WORDS, WORDS, st.integers(0, 5)), min_size=1, max_size=12), WORDS)
 def test_it_finds_what_a_search_line_by_line_finds(items: list[tuple[str, str, int]], query: str) -> None:
     """The same rows: every word of the query is in the lower-cased title and key; without a word, all by popularity."""

@@ -35,7 +35,7 @@ def encoder() -> OnnxEncoder:
     return OnnxEncoder.open(led_graph(SPEC), SPEC)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(lengths=st.lists(st.integers(0, 9), min_size=1, max_size=8), seed=st.integers(0, 2**32 - 1))
 def test_led_is_the_mean_of_the_recent_history_and_a_one(encoder: OnnxEncoder, lengths: list[int], seed: int) -> None:
     """`u = mean(v_h)` over the last `max_history` items, followed by 1; the null vector for an empty history."""
@@ -50,7 +50,7 @@ def test_led_is_the_mean_of_the_recent_history_and_a_one(encoder: OnnxEncoder, l
         np.testing.assert_allclose(vector[:-1], mean, atol=1e-6)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(lengths=st.lists(st.integers(1, 9), max_size=8), seed=st.integers(0, 2**32 - 1))
 def test_the_mean_without_the_graph_is_the_graphs(encoder: OnnxEncoder, lengths: list[int], seed: int) -> None:
     """`mean_users` gives what LED's graph gives, whatever the biases, and the graph is known for a mean."""

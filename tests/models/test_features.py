@@ -79,7 +79,7 @@ def test_no_number_of_a_caller_overflows(value: float) -> None:
     assert abs(cell) <= 1000.0
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(contexts=st.lists(CONTEXTS, max_size=20))
 def test_inputs_are_those_of_a_loop_over_users_and_features(contexts: list[UserContext]) -> None:
     """Every cell, with its dtype and shape (B,); ids stay below the size of their embedding table."""

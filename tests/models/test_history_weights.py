@@ -38,7 +38,7 @@ def naive(rule: HistoryWeights, items: np.ndarray, history: list[tuple[int, int,
     return [each / total for each in added]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     rule=rules,
     histories=st.lists(st.lists(interactions, min_size=1, max_size=8), min_size=1, max_size=4),

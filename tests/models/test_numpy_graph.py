@@ -100,7 +100,7 @@ def tower(seed: int, layers: Sequence[tuple[str, int]]) -> bytes:
     return made.serialise(width)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     seed=st.integers(0, 2**32 - 1),
     layers=st.lists(st.tuples(st.sampled_from(MAKERS), st.integers(1, 9)), max_size=8),
@@ -199,7 +199,7 @@ def test_a_graph_that_would_differ_stays_with_onnxruntime(caplog: pytest.LogCapt
     assert "numpy differs by" in caplog.text
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_a_damaged_file_is_refused_or_read(data: st.DataObject) -> None:
     """Whatever bytes change, reading ends with a graph or with one error, never with another one."""

@@ -11,7 +11,7 @@ from models.pdn import COUNT_CODES, POSITION_CODES, count_codes, position_codes,
 HISTORY = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 5)), max_size=20)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(history=HISTORY, max_history=st.integers(1, 25))
 def test_triggers_are_the_distinct_items_with_their_newest_type_count_and_position(
     history: list[tuple[int, int]], max_history: int
@@ -48,7 +48,7 @@ def test_positions_are_cut_at_powers_of_two(position: int, code: int) -> None:
     assert code < POSITION_CODES
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(histories=st.lists(HISTORY, min_size=1, max_size=4))
 def test_all_users_triggers_stand_in_one_batch_with_their_owners(histories: list[list[tuple[int, int]]]) -> None:
     """User by user in the order given; a user without triggers takes no place."""

@@ -118,7 +118,7 @@ def test_serving_info_refuses_bytes_that_are_no_message(server: RunningServer) -
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.one_of(st.binary(max_size=200), st.binary(max_size=40).map(lambda tail: GOOD + tail)))
 def test_random_bytes_do_no_harm(server: RunningServer, shared_channel: grpc.Channel, raw: bytes) -> None:
     """Whatever comes, the answer is a reply, INVALID_ARGUMENT or NOT_FOUND; never INTERNAL."""

@@ -37,7 +37,7 @@ def naive_caps(rows: list[int], wanted: int, category: int, merchant: int) -> tu
     return taken, left
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(given_=fused(), k=st.integers(1, 30), category=st.integers(0, 4), merchant=st.integers(0, 4))
 def test_caps_hold_as_long_as_k_is_reached(
     given_: tuple[np.ndarray, np.ndarray], k: int, category: int, merchant: int
@@ -73,7 +73,7 @@ def naive_mmr(rows: np.ndarray, scores: np.ndarray, k: int, trade: float) -> lis
     return values
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(given_=fused(), k=st.integers(1, 12), trade=st.sampled_from([0.0, 0.3, 0.7, 0.95]))
 def test_mmr_takes_the_best_by_its_definition(given_: tuple[np.ndarray, np.ndarray], k: int, trade: float) -> None:
     """Every choice is worth what the best choice of the definition is worth at that step."""

@@ -24,7 +24,7 @@ N = 20_000
 EF = 100
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data(), seed=st.integers(0, 31), code=st.sampled_from(["AA", "BB", "LL"]))
 def test_every_view_agrees_with_a_look_at_each_row(data: st.DataObject, seed: int, code: str) -> None:
     """Rows, count and marks are the same set; what is left out besides is left out, too."""
@@ -116,7 +116,7 @@ def test_the_plan_follows_from_selectivity(case: str) -> None:
     assert len(found) == min(k, eligibility(CATALOG, filters, NO_ROWS).count)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data(), excluded=st.lists(st.integers(0, 2**64 - 1), max_size=60))
 def test_exclusions_hold_what_they_hold(data: st.DataObject, excluded: list[int]) -> None:
     """Marks are those of a set, whichever side is longer, with repetitions on both."""
@@ -126,7 +126,7 @@ def test_exclusions_hold_what_they_hold(data: st.DataObject, excluded: list[int]
     assert found.tolist() == [item in excluded for item in asked]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     excluded=st.integers(0, 1_500), asked=st.integers(0, 1_500), common=st.integers(0, 1_500), seed=st.integers(0, 99)
 )
@@ -188,7 +188,7 @@ def test_a_history_is_expected_among_the_best() -> None:
     assert (plan, fetched) == ("mask", [80])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_users_of_a_batch_do_not_disturb_each_other(data: st.DataObject) -> None:
     """Several queries with different filters and counts in one call: each gets what it would get alone."""
@@ -203,7 +203,7 @@ def test_users_of_a_batch_do_not_disturb_each_other(data: st.DataObject) -> None
             assert hits.rows.tolist() == ORDER[each.keep(ORDER)][:k].tolist()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(name=st.sampled_from(sorted(CASES)), k=st.integers(1, 400), few=st.booleans())
 def test_an_order_is_walked_or_its_rows_listed(name: str, k: int, *, few: bool) -> None:
     """Popularity within filters: by descending count, equal ones by lower row, whatever the plan."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -73,7 +73,6 @@ def _generated(report: SourceReport) -> pb.SourceReport:
     )
 
 
-@settings(deadline=None)
 @given(
     item_ids=hnp.arrays(np.uint64, st.integers(0, 60), unique=True),
     data=st.data(),
@@ -166,7 +165,6 @@ def _piece(evidence: SourceEvidence) -> pb.Evidence:
     )
 
 
-@settings(deadline=None)
 @given(found=st.tuples(*[st.lists(pieces, max_size=3).map(tuple)] * 3), details=st.booleans())
 def test_details_and_evidence_are_what_the_generated_class_reads(
     found: tuple[tuple[SourceEvidence, ...], ...],

@@ -23,7 +23,7 @@ def explained(world: SmallWorld, country: Country, request: Request) -> Answer:
     return served.answer(query_of(country, request, "every", explain=True))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data(), seed=st.integers(0, 31))
 def test_every_source_that_found_a_candidate_says_why(data: st.DataObject, seed: int) -> None:
     """One piece per bit of the mask, in order, with ranks from 0 and the numbers of the source's equation."""

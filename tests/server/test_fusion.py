@@ -59,7 +59,7 @@ def check_masks(fused: Fused, sources: list[Ranked]) -> None:
 
 
 @pytest.mark.parametrize("fusion", ["reciprocal_rank", "weighted"])
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(sources=lists())
 def test_scores_are_the_sums(fusion: FusionName, sources: list[Ranked]) -> None:
     """Every row once, with its sum, best first; of equal sums the better rank, then the lower row."""
@@ -73,7 +73,7 @@ def test_scores_are_the_sums(fusion: FusionName, sources: list[Ranked]) -> None:
     check_masks(fused, sources)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(sources=lists())
 def test_quotas_take_turns(sources: list[Ranked]) -> None:
     """Round-robin within the quotas, then the same with the rest; duplicates pass."""
@@ -84,7 +84,7 @@ def test_quotas_take_turns(sources: list[Ranked]) -> None:
     check_masks(fused, sources)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(sources=lists())
 def test_a_single_source_keeps_its_order_and_scores(sources: list[Ranked]) -> None:
     """The first that found anything leads; the others fill up in turns, with its last score."""
@@ -101,7 +101,7 @@ def test_a_single_source_keeps_its_order_and_scores(sources: list[Ranked]) -> No
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(sources=lists(), weight=st.sampled_from([0.5, 1.0, 2.0]))
 def test_fusing_again_changes_nothing(fusion: FusionName, sources: list[Ranked], weight: float) -> None:
     """The fused list as the only source keeps its order."""
@@ -112,7 +112,7 @@ def test_fusing_again_changes_nothing(fusion: FusionName, sources: list[Ranked],
 
 
 @pytest.mark.parametrize("fusion", ["reciprocal_rank", "weighted"])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(sources=lists(), data=st.data())
 def test_the_order_of_the_sources_does_not_matter(
     fusion: FusionName, sources: list[Ranked], data: st.DataObject

@@ -138,7 +138,7 @@ def assert_alike(found: tuple[int, object], expected: tuple[int, object]) -> Non
     assert one == other
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data(), seed=st.integers(0, 15), graph=st.booleans(), weighted=st.booleans())
 def test_any_request_ends_as_on_the_readable_way(
     data: st.DataObject, seed: int, *, graph: bool, weighted: bool

@@ -21,7 +21,7 @@ WEIGHT_OF = {1: 0.5, 5: 4.0}
 LED = only("led")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data(), seed=st.integers(0, 15))
 def test_scores_and_shares_are_weighted(data: st.DataObject, seed: int) -> None:
     """Every score is `sum w_h <v_h, v_i> / sum w_h + b_i`, and the reason is its largest share."""

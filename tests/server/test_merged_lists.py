@@ -76,7 +76,7 @@ def shallow(draw: st.DrawFn, country: Country) -> Request:
     return replace(draw(requests(country, filtered=draw(st.booleans()))), k=draw(st.integers(1, 25)))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data(), seed=st.integers(0, 31), more=st.sampled_from([0, 1, 5, 20]))
 def test_what_is_to_spare_makes_up_for_shallow_lists(data: st.DataObject, seed: int, more: int) -> None:
     """Where nothing is missed the merged answer is the best of all whole lists, however shallow they were asked for."""
@@ -91,7 +91,7 @@ def test_what_is_to_spare_makes_up_for_shallow_lists(data: st.DataObject, seed: 
     assert answer.scores[:own].tolist() == pytest.approx([scores[row] for row in answer.rows[:own].tolist()], abs=1e-5)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data(), seed=st.integers(0, 31))
 def test_what_is_missed_neither_leaks_nor_leaves_a_gap(data: st.DataObject, seed: int) -> None:
     """Where some is missed what is given is eligible, each once, in order, and as much as the lists hold."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protos.retrieval.v1 import retrieval_pb2 as pb
@@ -78,7 +78,6 @@ def _read_by_class(raw: bytes) -> object:
         return _read(raw)
 
 
-@settings(deadline=None)
 @given(request=requests)
 def test_what_a_client_writes_is_read_as_the_generated_class_reads_it(request: pb.RetrieveRequest) -> None:
     """Any combination of fields, right or wrong."""
@@ -86,7 +85,6 @@ def test_what_a_client_writes_is_read_as_the_generated_class_reads_it(request: p
     assert _read(raw) == _read_by_class(raw)
 
 
-@settings(deadline=None)
 @given(request=requests, data=st.data())
 def test_bytes_that_no_client_should_write_are_read_alike(request: pb.RetrieveRequest, data: st.DataObject) -> None:
     """Unknown and repeated fields anywhere, other orders, ends cut off, bytes changed."""
@@ -101,7 +99,6 @@ def test_bytes_that_no_client_should_write_are_read_alike(request: pb.RetrieveRe
     assert _read(found) == _read_by_class(found)
 
 
-@settings(deadline=None)
 @given(request=requests, data=st.data())
 def test_fields_in_any_order_are_read_alike(request: pb.RetrieveRequest, data: st.DataObject) -> None:
     """Serialised one field at a time, and joined in another order."""
@@ -118,7 +115,6 @@ def test_fields_in_any_order_are_read_alike(request: pb.RetrieveRequest, data: s
     assert _read(raw) == _read_by_class(raw)
 
 
-@settings(deadline=None)
 @given(history=usual.filter(lambda history: 0 < len(history) <= LIMITS.max_history))
 def test_usual_histories_are_read_as_records(history: list[pb.Interaction]) -> None:
     """With and without types and times, up to the limit: the short way is the one that is taken."""

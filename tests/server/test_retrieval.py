@@ -65,7 +65,7 @@ def assert_same(found: Answer, expected: Answer) -> None:
     assert timeless[0] == timeless[1]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data(), seed=st.integers(0, 31), name=st.sampled_from(sorted(PROFILES)), graph=st.booleans())
 def test_any_profile_gives_exactly_k(data: st.DataObject, seed: int, name: str, *, graph: bool) -> None:
     """Exactly k different eligible items, whatever the sources, the fusion, the filters and the diversity."""
@@ -86,7 +86,7 @@ def test_any_profile_gives_exactly_k(data: st.DataObject, seed: int, name: str, 
     assert name == "spread" or (np.diff(answer.scores) <= 0).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), seed=st.integers(0, 15), graph=st.booleans())
 def test_a_batch_is_answered_as_one_by_one(data: st.DataObject, seed: int, *, graph: bool) -> None:
     """Countries, profiles, filters and failing encoders mixed: every answer is the one it would get alone."""

@@ -25,7 +25,7 @@ def like(country: Country, row: int, k: int = 5, **changes: object) -> SimilarQu
     return SimilarQuery(country.code, refs([int(country.catalog.item_ids[row])]), k, **changes)  # type: ignore[arg-type]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data(), seed=st.integers(0, 31))
 def test_simnets_table_is_answered(data: st.DataObject, seed: int) -> None:
     """The eligible neighbours by s_ji, never more than the table has, never the item itself."""
@@ -48,7 +48,7 @@ def test_simnets_table_is_answered(data: st.DataObject, seed: int) -> None:
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     data=st.data(),
     seed=st.integers(0, 31),

@@ -40,7 +40,7 @@ def check_exact(answer: Answer, scores: dict[int, float], request: Request) -> N
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data(), seed=st.integers(0, 31), code=st.sampled_from(["AA", "BB"]))
 def test_it_equals_its_equation(name: str, data: st.DataObject, seed: int, code: str) -> None:
     """Whatever the filters: exactly k, the best of what is eligible, in order, nothing else."""
@@ -53,7 +53,7 @@ def test_it_equals_its_equation(name: str, data: st.DataObject, seed: int, code:
 
 
 @pytest.mark.parametrize("name", ["led", "two_tower", "item_interaction"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), seed=st.integers(0, 15))
 def test_over_a_graph_nothing_leaks_and_nothing_falls_short(name: str, data: st.DataObject, seed: int) -> None:
     """The graph may miss, but whatever it gives is eligible, rightly scored, and filled up to k."""
@@ -71,7 +71,7 @@ def test_over_a_graph_nothing_leaks_and_nothing_falls_short(name: str, data: st.
 
 
 @pytest.mark.parametrize("sources", [("item_interaction",), ("item_interaction", "led")], ids=["alone", "fused"])
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data(), seed=st.integers(0, 31))
 def test_modules_are_the_nearest_of_each_pair(sources: tuple[SourceName, ...], data: st.DataObject, seed: int) -> None:
     """Each list holds the k nearest eligible target pairs of one recent pair, without the history's own items."""

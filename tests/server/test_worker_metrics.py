@@ -5,7 +5,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from server.answer import Degradation, SourceReport
@@ -100,7 +100,6 @@ def _stage(name: str) -> int:
     return COLUMNS["stage"] + STAGES.index(name) * HISTOGRAM_SIZE
 
 
-@settings(deadline=None)
 @given(st.lists(CALLS, max_size=12), st.integers(0, 12), st.booleans())
 def test_many_calls_are_counted_as_one_by_one(calls: list[tuple], publish_after: int, batch: bool) -> None:  # noqa: FBT001 - drawn
     """Every column, whatever the calls, wherever it is published in between."""

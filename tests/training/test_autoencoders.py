@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shortlist_training.autoencoders import (
@@ -26,7 +26,6 @@ def histories() -> sp.csr_matrix:
     return incidence([rng.permutation(10)[:5] + 10 * (user % 2) for user in range(120)], 20)
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 1000), users=st.integers(1, 6))
 def test_bags_are_rows_of_length_one(seed: int, users: int) -> None:
     """Without dropout the bags spell x / |x|, also for users without any item."""

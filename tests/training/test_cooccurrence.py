@@ -96,7 +96,7 @@ def test_only_the_newest_interactions_pair(connection: ibis.BaseBackend) -> None
     assert counted(connection, events, CooccurrenceConfig(min_count=1, max_history=2)) == {("b", "c"): 1}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     events=st.lists(
         st.tuples(st.sampled_from("uvw"), st.sampled_from("abcde"), st.integers(0, 150)), min_size=1, max_size=30

@@ -36,7 +36,7 @@ from shortlist_training.evaluation import (
 from shortlist_training.hit_rate import Wanted
 
 ITEMS = 130
-cases = settings(deadline=None, max_examples=25)
+cases = settings(max_examples=25)
 Scores = NDArray[np.float32]
 
 

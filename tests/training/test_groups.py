@@ -31,7 +31,7 @@ def held_out(rng: np.random.Generator, users: int, items: int) -> HeldOut:
     return HeldOut([], with_one.tocsr(), sp.csr_matrix(targets))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 10_000))
 def test_groups_are_counted_like_one_by_one(seed: int) -> None:
     """Users' recalls average per length; targets found divide by targets per decile; sizes add up."""

@@ -69,7 +69,7 @@ def test_hit_rate_by_hand() -> None:
     np.testing.assert_array_equal(hit_rates(rank, wanted, 3), [1.0, 0.0, np.nan])
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.integers(0, 10**6))
 def test_ranks_are_those_of_sorting_each_querys_candidates(seed: int) -> None:
     """Merging, coverage, seen items, unknown items, ties and batches all agree with a naive loop."""

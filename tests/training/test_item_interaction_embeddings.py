@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models.interactions import InteractionType
@@ -31,7 +31,6 @@ def naive(model: Embeddings, source: int, target: int, similarity: Similarity) -
     return float(u @ v / np.linalg.norm(u) / np.linalg.norm(v))
 
 
-@settings(deadline=None)
 @given(pair_sets, st.integers(0, 99), similarities)
 def test_nearest_pairs_are_those_of_a_loop(pairs: list[tuple[int, int]], seed: int, similarity: Similarity) -> None:
     """The nearest tokens of the target types in order, never the source itself."""
@@ -43,7 +42,6 @@ def test_nearest_pairs_are_those_of_a_loop(pairs: list[tuple[int, int]], seed: i
     np.testing.assert_allclose([score for _, score in found], [-score for score, _ in expected], atol=1e-5)
 
 
-@settings(deadline=None)
 @given(pair_sets, st.integers(0, 99), similarities, st.sampled_from([(CART,), (VIEW, PURCHASE)]))
 def test_an_item_scores_as_its_best_token(
     pairs: list[tuple[int, int]], seed: int, similarity: Similarity, kinds: tuple[InteractionType, ...]

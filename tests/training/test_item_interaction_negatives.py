@@ -28,7 +28,7 @@ def split_by_kind(drawn: CustomNegatives, position: int, names: list[Pair]) -> t
     return [pair for pair in own if pair[1] != VIEW], [item for item, kind in own if kind == VIEW]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(session_lists, st.integers(0, 99))
 def test_negatives_follow_the_rules_of_the_paper(sessions: list[list[Pair]], seed: int) -> None:
     """Every (l, j), j > i, that the session lacks, and two views of the taxonomy's others for an item only viewed."""

@@ -77,7 +77,7 @@ def problems(draw: st.DrawFn) -> tuple[list[list[int]], list[list[list[int]]]]:
     return sessions, custom
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     problems(),
     st.builds(

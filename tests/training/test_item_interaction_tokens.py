@@ -82,7 +82,7 @@ def test_rare_tokens_are_cut_out_of_their_sessions() -> None:
     assert spelled(rows, min_count=2) == [[(1, VIEW), (1, VIEW)]]
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(events, st.sampled_from([1, 4]))
 def test_sessions_are_those_of_a_loop_over_the_sorted_log(rows: list[Event], min_events: int) -> None:
     """Any log is cut as a naive loop cuts it; every token is counted and the vocabulary is ordered and unique."""

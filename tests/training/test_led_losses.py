@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shortlist_training.config import LedConfig
@@ -87,7 +87,6 @@ SIZES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@settings(deadline=None)
 @given(**SIZES)
 def test_every_loss_equals_its_formula(loss: str, seed: int, users: int, targets: int, negatives: int) -> None:
     """The vectorised loss is, target by target, what section 5.3 writes."""
@@ -96,7 +95,6 @@ def test_every_loss_equals_its_formula(loss: str, seed: int, users: int, targets
     np.testing.assert_allclose(LOSSES[loss](scores).numpy(), expected, atol=1e-4, rtol=1e-4)
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 10_000), users=st.integers(1, 4), targets=st.integers(1, 4))
 def test_css_over_all_items_is_the_full_softmax(seed: int, users: int, targets: int) -> None:
     """With every item in the pool the estimate of Z is Z."""
@@ -176,7 +174,6 @@ def test_the_full_loss_has_all_items_in_its_pool() -> None:
     assert batch.in_pool.all()
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 10_000), users=st.integers(1, 5), negatives=st.integers(1, 9))
 def test_pools_of_users_are_scored_and_counted_like_one_by_one(seed: int, users: int, negatives: int) -> None:
     """Scores of (B, N) pools and how often targets are in them equal what each user gives alone."""

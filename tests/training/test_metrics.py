@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shortlist_training.metrics import (
@@ -48,7 +48,6 @@ def test_seen_items_are_never_ranked_before_others_and_ties_go_to_the_lower_row(
     assert top_rows(scores, seen, 4).tolist() == [[1, 0, 2, 3]]
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 10_000), users=st.integers(1, 5), items=st.integers(1, 30), k=st.integers(1, 40))
 def test_ranking_equals_a_stable_sort_of_everything(seed: int, users: int, items: int, k: int) -> None:
     """With many equal scores and few unseen rows the ranking is that of a full stable sort."""

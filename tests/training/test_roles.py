@@ -40,7 +40,7 @@ def test_who_lacks_an_input_or_a_target_is_not_usable() -> None:
     assert not roles_of(history([7, 7], [VIEW, PURCHASE]), 0, config).usable
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(data=st.data(), size=st.integers(1, 7), seed=st.integers(0, 100))
 def test_dividing_a_usable_history_always_leaves_both(data: st.DataObject, size: int, seed: int) -> None:
     """Whatever the masks and the cut: input and target keep to their roles, are not empty and share nothing."""

@@ -6,7 +6,7 @@ import ibis
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from index_store.content import InteractionPolicy
@@ -91,7 +91,6 @@ def test_policies_default_to_the_types_that_are_there(pairs: PairVectors) -> Non
         policy(pairs, InteractionSettings(targets=("CART",)))
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 10_000), last_n=st.integers(1, 4), length=st.integers(0, 9))
 def test_modules_are_merged_like_one_by_one(seed: int, last_n: int, length: int) -> None:
     """An item's score is its largest cosine to the last n different pairs of each source type, own items left out."""
@@ -121,7 +120,6 @@ def test_modules_are_merged_like_one_by_one(seed: int, last_n: int, length: int)
     np.testing.assert_allclose(typed.scores(history), expected, rtol=1e-5, atol=1e-6)
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 1000), size=st.integers(1, 12))
 def test_shuffling_moves_tokens_only_within_their_moment(seed: int, size: int) -> None:
     """Sessions and times stay; tokens of one moment of one session may change places."""

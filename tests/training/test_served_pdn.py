@@ -81,7 +81,7 @@ def pairs_of(found: CandidatePairs) -> dict[tuple[int, int], list[float]]:
     }
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 10_000), users=st.integers(1, 8), by_log=st.integers(1, 6), power=st.sampled_from([0.0, 0.5])
 )
@@ -157,7 +157,7 @@ def test_alike_items_are_candidates_without_a_log() -> None:
     assert all(values[3] > 0.99 and values[4] == 0.0 for values in found.values())
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), block=st.integers(1, 9), by_profile=st.integers(0, 3))
 def test_candidates_are_the_same_however_many_are_found_at_once(seed: int, block: int, by_profile: int) -> None:
     """Pairs of several blocks are those of one; what they have in common is measured without candidates by it, too."""
@@ -273,7 +273,6 @@ def test_an_index_ranks_candidates_by_simnet(trained: ServedPdn, views: Views, m
     np.testing.assert_array_equal(parts.scores, index.scores)
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 10_000), most=st.integers(1, 5))
 def test_greedy_retrieval_is_eq_14(seed: int, most: int) -> None:
     """The sum over the paths of the top triggers plus the direct term, one candidate at a time."""

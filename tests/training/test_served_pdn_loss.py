@@ -67,7 +67,7 @@ def naive_whole(paths: Paths, user: EncodedUser) -> np.ndarray[tuple[int], np.dt
     return found
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), direct=st.booleans())
 def test_a_grid_is_every_m_and_k_measured_alone(seed: int, direct: bool) -> None:  # noqa: FBT001 - hypothesis gives it
     """Recall@20 of each is that of retrieval with these numbers; the whole model's is that of all paths and items."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from source_data import ITEMS, PER_COLOUR, learning
 
@@ -64,7 +64,6 @@ def exported(trained: ServedTwoTower) -> EncoderContent:
     return export_query_tower(trained, TRANSFORMS, SETTINGS.max_history, 3)
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 1000), users=st.integers(1, 4), uniform=st.integers(0, 6))
 def test_one_sum_per_user_is_the_corrected_loss_of_every_target(seed: int, users: int, uniform: int) -> None:
     """The shared sum over negatives gives equation 5, target by target, with the user's own items masked."""

@@ -6,7 +6,7 @@ import ibis
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shortlist_training.config import CooccurrenceConfig, SplitConfig
@@ -16,7 +16,6 @@ from shortlist_training.splits import distinct_items, of_split, split_users
 from shortlist_training.timelines import Log, distinct_histories, incidence, index_in, vocabulary
 
 
-@settings(deadline=None)
 @given(
     items=st.lists(st.integers(1, 12), min_size=1, max_size=60),
     min_items=st.integers(2, 8),
