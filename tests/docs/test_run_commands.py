@@ -72,7 +72,7 @@ ELSEWHERE = {
     "grpcurl *": ("has no kept package; its request is sent by grpcio", "tests/docs/test_run_commands.py"),
     "ghz *": ("is on no registry; its configuration is checked", "tests/deploy/test_load_tools.py"),
     "ssh -L *": ("needs another machine", "tests/inspector/test_process.py"),
-    "shortlist --debug …": ("a name, not a command line", "tests/e2e/test_cli.py"),
+    "shortlist --debug …": ("a name, not a command line", "tests/e2e/test_cli_serve.py"),
 }
 # What is put for names that stand for the reader's own, and for ports that may be taken; {these} are the world's.
 FILLED_IN = {

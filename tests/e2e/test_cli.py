@@ -1,26 +1,16 @@
-"""The command line, run as a person runs it."""
+"""The command line against a server: `query`, `health`, the load client, the printed examples."""
 
 import json
 import runpy
 import subprocess
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from command_line import one_line_of, shortlist
 
-from index_store.publish import publish
-from processes import PYTHON, SHORTLIST, serving
-from tiny_bundle import POLICY, tiny_content
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root with one published bundle."""
-    root = tmp_path_factory.mktemp("root")
-    publish(tiny_content(), root=root, name="tiny", version="v1", policy=POLICY)
-    return root
+from processes import PYTHON, serving
 
 
 @pytest.fixture(scope="module")
@@ -31,36 +21,10 @@ def address(root: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def odd_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root whose bundle has brackets and control characters where it may."""
-    root = tmp_path_factory.mktemp("odd")
-    content = tiny_content()
-    titles = ["Shirt [/XL] 3", "[blue] mug :smile:", "a\x1b[2Jb\nc"] * 100
-    countries = {**content.countries, "FR": replace(content.countries["FR"], titles=titles)}
-    metrics = {"[/led]": {"[/recall]": 0.5}}
-    odd = replace(content, countries=countries, data_fingerprint="[/x]", metrics=metrics)
-    publish(odd, root=root, name="tiny", version="v1", policy=POLICY)
-    return root
-
-
-@pytest.fixture(scope="module")
 def odd_address(odd_root: Path) -> Iterator[str]:
     """A server of it."""
     with serving(["--bundle-root", str(odd_root), "--bundle-name", "tiny", "--workers", "1"]) as (_, address, _):
         yield address
-
-
-def shortlist(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    """Run the command and keep what it prints."""
-    command = [SHORTLIST, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-
-def one_line_of(result: "subprocess.CompletedProcess[str]") -> str:
-    """The error message, which is one line and no traceback."""
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("shortlist: ")
-    return line
 
 
 def test_query_prints_titles_of_candidates_for_a_sample_user(root: Path, address: str) -> None:
@@ -79,31 +43,6 @@ def test_query_prints_titles_as_they_are(odd_address: str) -> None:
     assert result.returncode == 0, result.stderr
     for title in ("Shirt [/XL] 3", "[blue] mug :smile:", r"a\x1b[2Jb\nc"):
         assert result.stdout.count(title) == 100
-
-
-def test_inspect_and_verify_print_what_a_bundle_says_as_it_is(odd_root: Path, tmp_path: Path) -> None:
-    """Fingerprints, model names and folders with brackets are no markup."""
-    result = shortlist("inspect", odd_root / "tiny")
-    assert result.returncode == 0, result.stderr
-    for text in ("on data [/x]…", "[/led]", "[/recall]"):
-        assert text in result.stdout
-    folder = tmp_path / "[" / "x]"
-    folder.mkdir(parents=True)
-    for command in ("inspect", "verify"):
-        refused = shortlist(command, folder)
-        assert "[/x]" in one_line_of(refused)
-        assert refused.returncode == 3
-
-
-def test_inspect_refuses_a_year_that_no_calendar_has(root: Path, tmp_path: Path) -> None:
-    """A time that cannot be printed is the manifest's fault."""
-    manifest = json.loads((root / "tiny" / "v1" / "manifest.json").read_text())
-    folder = tmp_path / "tiny" / "v1"
-    folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text(json.dumps({**manifest, "created_ms": 2**62}))
-    result = shortlist("inspect", folder)
-    assert "created_ms" in one_line_of(result)
-    assert result.returncode == 3
 
 
 def _timeline(**changed: object) -> bytes:
@@ -217,152 +156,6 @@ def test_health_that_is_not_good_is_one_line_with_its_exit_code(address: str) ->
     assert unknown.returncode == 11
     assert "no answer from" in one_line_of(nobody := shortlist("health", "--address", "127.0.0.1:1"))
     assert nobody.returncode == 8
-
-
-def test_verify_accepts_a_good_bundle_by_version_and_by_name(root: Path) -> None:
-    """Both the version's directory and the bundle's directory with its CURRENT are understood."""
-    for path in (root / "tiny", root / "tiny" / "v1"):
-        result = shortlist("verify", path)
-        assert result.returncode == 0
-        assert "tiny/v1 is good: format 1.2, 3 countries" in result.stdout
-
-
-@pytest.mark.parametrize("command", ["verify", "inspect"])
-def test_what_is_no_bundle_is_refused_in_one_line(tmp_path: Path, command: str) -> None:
-    """A folder without a manifest is refused by name with the exit code for bundles."""
-    result = shortlist(command, tmp_path)
-    assert "ManifestMissing (M1)" in one_line_of(result)
-    assert result.returncode == 3
-
-
-@pytest.mark.parametrize("command", ["verify", "inspect"])
-@pytest.mark.parametrize("make", [lambda folder: folder / ("x" * 300), lambda folder: _circle(folder / "circle")])
-def test_a_path_that_cannot_be_followed_is_refused_in_one_line(
-    tmp_path: Path, command: str, make: Callable[[Path], Path]
-) -> None:
-    """What the operating system says of it is told with the exit code for bundles."""
-    result = shortlist(command, make(tmp_path))
-    assert "BundleUnreadable (M22): " in one_line_of(result)
-    assert result.returncode == 3
-
-
-def _circle(path: Path) -> Path:
-    path.symlink_to(path)
-    return path
-
-
-def test_a_bug_of_ours_is_one_line_and_a_traceback_on_demand() -> None:
-    """Any exception that nobody expected ends in exit code 1; `--debug` shows where it came from."""
-    code = (
-        "import sys, server.cli as cli\n"
-        "def fail(*_): raise ZeroDivisionError('of\\nours')\n"
-        "cli.load_settings = fail\n"
-        "cli.main()\n"
-    )
-    for options in ([], ["--debug"]):
-        command = [PYTHON, "-c", code, *options, "serve"]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert result.returncode == 1
-        if options:
-            assert "Traceback (most recent call last)" in result.stderr
-        else:
-            line = one_line_of(result)
-            assert line.startswith(r"shortlist: a bug of ours: ZeroDivisionError: of\nours; run `shortlist --debug")
-
-
-def test_a_bug_of_the_server_has_its_traceback_in_the_log() -> None:
-    """A server cannot be run again to see it, so it is logged at once, with the exit code of bugs."""
-    code = (
-        "import sys, server.commands.serve as command\n"
-        "def fail(_): raise ZeroDivisionError('of ours')\n"
-        "command.Master.run = fail\n"
-        "from server.cli import main\n"
-        "main()\n"
-    )
-    result = subprocess.run([PYTHON, "-c", code, "serve"], capture_output=True, text=True, timeout=60, check=False)
-    assert result.returncode == 1
-    assert "a bug of ours\nTraceback (most recent call last)" in result.stderr
-
-
-def test_verify_refuses_a_flipped_bit(tmp_path: Path) -> None:
-    """The checksum error names the file."""
-    publish(tiny_content(), root=tmp_path, name="tiny", version="v1", policy=POLICY)
-    path = tmp_path / "tiny" / "v1" / "countries" / "FR" / "led" / "index.bin"
-    raw = bytearray(path.read_bytes())
-    raw[-1] ^= 1
-    path.write_bytes(raw)
-    result = shortlist("verify", tmp_path / "tiny")
-    assert "ChecksumMismatch (M10): countries/FR/led/index.bin" in one_line_of(result)
-    assert result.returncode == 3
-
-
-def test_inspect_shows_countries_curve_and_metrics(root: Path) -> None:
-    """What a person wants to know of a bundle is in the tables."""
-    result = shortlist("inspect", root / "tiny")
-    assert result.returncode == 0
-    for text in (
-        "tiny version v1",
-        "3 countries, 460 items",
-        "FR, led: recall@10 against",
-        "chosen",
-        "popularity",
-    ):
-        assert text in result.stdout
-
-
-def test_inspect_as_json_is_the_manifest(root: Path) -> None:
-    """`--json` gives the manifest to a program."""
-    result = shortlist("inspect", root / "tiny", "--json")
-    assert json.loads(result.stdout) == json.loads((root / "tiny" / "v1" / "manifest.json").read_text())
-
-
-def test_print_config_gives_settings_with_their_origin(tmp_path: Path) -> None:
-    """`serve --print-config` prints a TOML file that would give the same settings, and starts nothing."""
-    config = tmp_path / "shortlist.toml"
-    config.write_text("[limits]\nmax_k = 77\n")
-    result = shortlist("serve", "--config", config, "--port", 1234, "--print-config")
-    assert f"max_k = 77  # {config}" in result.stdout
-    assert "port = 1234  # command line" in result.stdout
-    again = tmp_path / "again.toml"
-    again.write_text(result.stdout)
-    assert "max_k = 77" in shortlist("serve", "--config", again, "--print-config").stdout
-
-
-@pytest.mark.parametrize(
-    ("toml", "text"),
-    [
-        ("[limits]\nmax_q = 77\n", "unknown key limits.max_q; did you mean limits.max_k?"),
-        ("[limits]\nmax_k = 0\n", "limits.max_k"),
-        ("[limits\n", "not valid TOML"),
-        (f"[server]\ngrace_s = 1{'0' * 400}\n", "server.grace_s"),
-        (f"[server]\nport = {'[' * 5000}", "not valid TOML"),
-        ('[bundle]\nname = "a\\u0000b"\n', "bundle.name"),
-    ],
-)
-def test_wrong_settings_stop_the_start_in_one_line(tmp_path: Path, toml: str, text: str) -> None:
-    """A misspelt or impossible setting is named, with exit code 2."""
-    config = tmp_path / "shortlist.toml"
-    config.write_text(toml)
-    result = shortlist("serve", "--config", config)
-    assert text in one_line_of(result)
-    assert result.returncode == 2
-
-
-def test_an_interface_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    """An address that the machine does not have ends the start with the exit code for ports."""
-    config = tmp_path / "shortlist.toml"
-    config.write_text('[server]\nhost = "fe80::1%nosuch"\n[metrics]\nport = -1\n')
-    result = shortlist("serve", "--config", config)
-    (line,) = result.stderr.splitlines()
-    assert "cannot listen on [fe80::1%nosuch]:50051: " in line
-    assert result.returncode == 4
-
-
-def test_serving_nothing_is_refused_in_words(tmp_path: Path) -> None:
-    """A root without the bundle ends the start with the exit code for bundles."""
-    result = shortlist("serve", "--bundle-root", tmp_path, "--bundle-name", "none", "--port", 0, "--metrics-port", 0)
-    assert "nothing is published under this name" in result.stderr + result.stdout
-    assert result.returncode == 3
 
 
 def test_the_load_client_wants_a_version_of_a_bundle(root: Path) -> None:
