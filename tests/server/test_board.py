@@ -12,8 +12,6 @@ from server.master_metrics import MasterMetrics
 from server.metrics import MAX_COUNTRIES
 from server.worker_metrics import WorkerMetrics
 
-SERVICE = "retrieval.v1.Retrieval"
-
 
 def test_slots_are_summed_and_another_process_may_write_them() -> None:
     """Two views of one memory file see each other; a new writer goes on where the old one stopped."""

@@ -5,7 +5,6 @@ import math
 import msgspec
 import numpy as np
 import pytest
-import scipy.sparse as sp
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,7 +51,6 @@ SETTINGS = PdnSettings(
 )
 WORLD = learning()
 TRANSFORMS = learn_transforms(WORLD.histories, SETTINGS.users)
-NO_PROFILES = sp.csr_matrix((6, 1), dtype=np.float32)
 
 
 def content() -> ItemContent:

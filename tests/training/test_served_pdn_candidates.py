@@ -8,9 +8,7 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from source_data import learning
 
-from shortlist_training.config_sources import ContentSettings, PdnSettings, UserSettings
 from shortlist_training.pdn.serving_candidates import (
     LEAST_COSINE,
     LEAST_WEIGHT,
@@ -20,25 +18,7 @@ from shortlist_training.pdn.serving_candidates import (
     candidate_pairs,
     profile_matrix,
 )
-from shortlist_training.user_features import learn_transforms
 
-SETTINGS = PdnSettings(
-    hidden=4,
-    direct_dim=3,
-    folds=2,
-    by_log=10,
-    by_profile=3,
-    neighbours=6,
-    triggers=5,
-    pool=8,
-    batch_users=16,
-    epochs=2,
-    split_by="random",
-    items=ContentSettings(id_dim=4, word_dim=4, field_dim=3),
-    users=UserSettings(origins=("country", "history_length"), dim=3),
-)
-WORLD = learning()
-TRANSFORMS = learn_transforms(WORLD.histories, SETTINGS.users)
 NO_PROFILES = sp.csr_matrix((6, 1), dtype=np.float32)
 
 
